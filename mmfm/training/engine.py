@@ -1,0 +1,181 @@
+"""The engine: Accelerate with the DeepSpeed plugin around one model and its optimizer.
+
+It owns devices, precision, ZeRO, accumulation, clipping and the saved state. The data stream stays outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
+from torch import Tensor, nn
+
+from mmfm import distributed
+from mmfm.config.schema import OptimConfig, TrainConfig
+from mmfm.data.batch import Batch
+from mmfm.errors import CheckpointError, UserError
+from mmfm.training.checkpoint import Position
+from mmfm.training.optim import build_optimizer, set_learning_rate
+
+# DeepSpeed would compile this operator for half a minute at the first start, and a killed build leaves a lock
+# on which later runs hang. Gloo's own reduction serves CPU runs; GPU runs use NCCL anyway.
+deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+ENGINE_TAG = "engine"
+Term = tuple[Tensor, Tensor]  # what to run backward on, and the loss to report
+
+
+class NonFiniteLossError(UserError):
+    """The loss is not a finite number. Raised on all ranks, before the weights are touched."""
+
+
+@contextmanager
+def process_group(
+    train: TrainConfig, micro_batch: int, accumulation: int, clip: float
+) -> Iterator[Accelerator]:
+    """Join the process group, whose environment (RANK, ...) the launcher has set, and leave it cleanly.
+
+    Leaving with a barrier matters: without it a few runs in a hundred abort at exit after correct results.
+    """
+    settings = {
+        "train_micro_batch_size_per_gpu": micro_batch,
+        "gradient_accumulation_steps": accumulation,
+        "gradient_clipping": clip,
+        "bf16": {"enabled": train.precision == "bf16"},
+        "zero_optimization": {
+            "stage": train.zero_stage,
+            "stage3_gather_16bit_weights_on_model_save": train.zero_stage == 3,
+        },
+        "steps_per_print": 10**9,
+    }
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    accelerator = Accelerator(
+        deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=settings, gradient_accumulation_steps=accumulation),
+        kwargs_handlers=[InitProcessGroupKwargs(backend=backend)],
+    )
+    yield accelerator
+    distributed.barrier()
+    dist.destroy_process_group()
+
+
+@dataclass
+class StepOutcome:
+    """What one optimizer step said: mean loss over all ranks, gradient norm, whether a rank asks to stop."""
+
+    loss: float
+    grad_norm: float
+    stop: bool
+
+
+class Engine:
+    """A model, its optimizer and their DeepSpeed engine."""
+
+    def __init__(self, accelerator: Accelerator, model: nn.Module, optim: OptimConfig) -> None:
+        self.accelerator = accelerator
+        self.device: torch.device = accelerator.device
+        self.model = model  # the unwrapped module
+        self._engine: Any
+        self._engine, _ = accelerator.prepare(model, build_optimizer(model, optim))
+
+    def forward(self, **inputs: Any) -> Any:
+        """The model's output, through DeepSpeed."""
+        return self._engine(**inputs)
+
+    def step(self, terms: Iterator[Term], batches: list[Batch], rate: float, stop: bool) -> StepOutcome:
+        """One optimizer step from one term per micro-batch.
+
+        Every rank calls it together; that is also where they agree on stopping. Raises `NonFiniteLossError`
+        on all ranks, naming rank and samples, before anything is updated.
+        """
+        self._engine.train()
+        set_learning_rate(self._engine.optimizer, rate)
+        last = len(batches) - 1
+        losses = []
+        for number, (term, loss) in enumerate(terms):
+            self._engine.set_gradient_accumulation_boundary(number == last)
+            self._engine.backward(term)
+            losses.append(loss.detach().double())
+            if number < last:
+                self._engine.step()
+        local = torch.stack(losses).mean()
+        agreed = self._agree(local, stop)
+        if agreed[2]:
+            self._blame(local, batches)
+        self._engine.step()
+        return StepOutcome(float(agreed[0]), self._grad_norm(), bool(agreed[1]))
+
+    def state_dict(self) -> dict[str, Tensor] | None:
+        """All weights, gathered from all ranks; None on ranks that do not hold them. Collective."""
+        state: dict[str, Tensor] | None = self.accelerator.get_state_dict(self._engine)
+        return state
+
+    def save(self, folder: Path) -> None:
+        """Write the state for exact continuation into `folder/engine`. Collective."""
+        self._engine.save_checkpoint(
+            str(folder), tag=ENGINE_TAG, save_latest=False, exclude_frozen_parameters=True
+        )
+
+    def load(self, folder: Path, position: Position) -> None:
+        """Continue from `folder/engine`. Collective. Raises `CheckpointError` where the layout is another."""
+        world = distributed.world_size()
+        stage = self._engine.zero_optimization_stage()
+        if stage != position.zero_stage or (stage > 0 and world != position.world_size):
+            raise CheckpointError(
+                f"{folder} was saved by {position.world_size} processes at ZeRO stage {position.zero_stage}; "
+                f"this start has {world} at stage {stage}. Start it with as many processes at that stage, or "
+                "begin a new run from its weights with init=..."
+            )
+        loaded, _ = self._engine.load_checkpoint(str(folder), tag=ENGINE_TAG, load_module_strict=False)
+        if loaded is None:
+            raise CheckpointError(f"DeepSpeed found no state in {folder / ENGINE_TAG}")
+
+    def _agree(self, local: Tensor, stop: bool) -> list[float]:
+        """[mean loss, someone asks to stop, someone's loss is not finite], the same on every rank."""
+        bad = not bool(torch.isfinite(local))
+        flags = torch.tensor([0.0 if bad else float(local), stop, bad], dtype=torch.float64)
+        mean = distributed.all_reduce_mean(flags.to(self.device))
+        return [float(value) for value in mean]
+
+    def _blame(self, local: Tensor, batches: list[Batch]) -> None:
+        """Raise `NonFiniteLossError` with the ranks and samples at fault."""
+        mine = None if torch.isfinite(local) else [key for batch in batches for key in batch.keys]
+        everyone: list[list[str] | None] = [None] * distributed.world_size()
+        dist.all_gather_object(everyone, mine)
+        guilty = "; ".join(
+            f"rank {rank}: samples {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}"
+            for rank, keys in enumerate(everyone)
+            if keys
+        )
+        raise NonFiniteLossError(
+            f"the loss of step {self._engine.global_steps + 1} is not finite ({guilty}). The weights of the "
+            "step before are kept. Lower optim.lr, lengthen optim.warmup_steps or set optim.clip_norm."
+        )
+
+    def _grad_norm(self) -> float:
+        norm = self._engine.get_global_grad_norm()
+        return float(norm) if norm is not None else float("nan")
+
+
+def run_on_first_rank(action: Any) -> Any:
+    """Run `action()` on rank 0 and return its result on every rank; its error is raised on every rank.
+
+    Without this, a user's mistake found by rank 0 would leave the others waiting in the next collective.
+    """
+    answer: list[Any] = [None, None]
+    if distributed.rank() == 0:
+        try:
+            answer[0] = action()
+        except Exception as error:  # passed on, not swallowed
+            answer[1] = error
+    if distributed.world_size() > 1:
+        dist.broadcast_object_list(answer, src=0)
+    if answer[1] is not None:
+        raise answer[1]
+    return answer[0]

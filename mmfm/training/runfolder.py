@@ -1,0 +1,124 @@
+"""The run folder: the config it was started with, the environment it ran in, and where things lie.
+
+<root>/<name>/
+  config.yaml  env.json  tokenizer.json  metrics.jsonl  tb/  logs/
+  checkpoints/step_00000100/{manifest.json, model/, engine/}  checkpoints/latest
+  evals/step_00000100/<suite>.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import subprocess
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+import mmfm
+from mmfm.config import dump
+from mmfm.config.schema import PretrainConfig, RunConfig
+from mmfm.errors import CheckpointError
+
+# What may change between two starts of one run: where it runs, how often it reports and saves, and how
+# many threads feed it. Nothing here touches the losses.
+MAY_CHANGE = ("cluster.", "log.", "checkpoint.", "run.root", "data.workers", "data.prefetch", "data.shards")
+PACKAGES = ("torch", "deepspeed", "accelerate", "transformers", "timm", "webdataset", "numpy")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, run: RunConfig) -> RunFolder:
+        """The folder that a recipe names."""
+        return cls(Path(run.root) / run.name)
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tb"
+
+    def prepare(self, config: PretrainConfig) -> None:
+        """Create the folder, or check that the one that exists belongs to this config.
+
+        Raises `CheckpointError` that lists the settings that differ. Run by one process.
+        """
+        if self.config.exists():
+            refuse_other_config(self.config, config)
+        self.path.mkdir(parents=True, exist_ok=True)
+        dump(config, self.config)
+        (self.path / "env.json").write_text(json.dumps(environment(), indent=2) + "\n")
+
+
+def refuse_other_config(path: Path, config: PretrainConfig) -> None:
+    """Compare the config at `path` with `config`. Raises `CheckpointError` naming each difference."""
+    before = flatten(OmegaConf.to_container(OmegaConf.load(path)))
+    now = flatten(asdict(config))
+    keys = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    keys = [k for k in keys if not k.startswith(MAY_CHANGE)]
+    if keys:
+        lines = "\n".join(
+            f"  {k}: {before.get(k, 'not set')} there, {now.get(k, 'not set')} here" for k in keys
+        )
+        raise CheckpointError(
+            f"run folder {path.parent} holds a run of another config:\n{lines}\n"
+            "Choose another run.name, undo these settings, or delete the folder to start over."
+        )
+
+
+def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one of dotted keys."""
+    if not isinstance(values, dict):
+        return {prefix[:-1]: values}
+    return {k: v for name, value in values.items() for k, v in flatten(value, f"{prefix}{name}.").items()}
+
+
+def environment() -> dict[str, Any]:
+    """Versions, host, processor and git commit of this process, for `env.json`."""
+    import torch
+
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "mmfm": mmfm.__version__,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "git": _git_commit(),
+        "host": socket.gethostname(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "devices": devices,
+        "world_size": int(os.environ.get("WORLD_SIZE", "1")),
+    }
+
+
+def _git_commit() -> str:
+    """Commit of the tree that the code runs from, "" outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return ""
+    return answer.stdout.strip()

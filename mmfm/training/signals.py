@@ -1,0 +1,33 @@
+"""Stopping on purpose: a signal sets a flag, the ranks agree on it at a step boundary.
+
+Nothing is saved inside a handler: a save is collective, and a handler runs on one rank at any moment.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+
+
+class StopFlag:
+    """Context in which stop signals only raise a flag; the earlier handlers come back at its end."""
+
+    def __init__(self) -> None:
+        self.raised = False
+        self._before: dict[signal.Signals, signal._HANDLER] = {}
+
+    def __enter__(self) -> StopFlag:
+        for number in STOP_SIGNALS:
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.raised = True

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmfm.errors import CheckpointError
+from mmfm.training import checkpoint
+from mmfm.training.checkpoint import Position
+
+
+def write(checkpoints: Path, step: int, text: str = "weights") -> Path:
+    draft = checkpoint.begin(checkpoints, step)
+    (draft / "model").mkdir()
+    (draft / "model" / "model.safetensors").write_text(f"{text} of {step}")
+    return checkpoint.commit(draft, Position(step, step * 8, 2, 0))
+
+
+def test_committed_checkpoint_is_found_with_its_position(tmp_path: Path) -> None:
+    folder = write(tmp_path / "checkpoints", 10)
+    assert checkpoint.newest_checkpoint(tmp_path) == folder
+    assert checkpoint.newest_checkpoint(folder) == folder
+    assert checkpoint.read_position(folder) == Position(10, 80, 2, 0)
+    assert (tmp_path / "checkpoints" / "latest").read_text().strip() == folder.name
+
+
+def test_unfinished_checkpoint_is_never_found(tmp_path: Path) -> None:
+    first = write(tmp_path / "checkpoints", 10)
+    draft = checkpoint.begin(tmp_path / "checkpoints", 20)
+    (draft / "half").write_text("half")
+    assert checkpoint.newest_checkpoint(tmp_path) == first
+    assert write(tmp_path / "checkpoints", 20).name == "step_00000020"  # the leftover is in nobody's way
+
+
+@pytest.mark.parametrize(
+    ("harm", "word"),
+    [
+        (lambda f: (f / "model" / "model.safetensors").write_text("weightz of 20"), "altered"),
+        (lambda f: (f / "model" / "model.safetensors").write_text(""), "bytes"),
+        (lambda f: (f / "model" / "model.safetensors").unlink(), "missing"),
+        (lambda f: (f / "manifest.json").unlink(), "not finished"),
+        (lambda f: (f / "manifest.json").write_text("{"), "cannot be read"),
+    ],
+)
+def test_damaged_checkpoint_is_passed_over_loudly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], harm, word: str
+) -> None:
+    first = write(tmp_path / "checkpoints", 10)
+    second = write(tmp_path / "checkpoints", 20)
+    harm(second)
+    assert checkpoint.newest_checkpoint(tmp_path) == first
+    said = capsys.readouterr().err
+    assert "step_00000020" in said and word in said
+    with pytest.raises(CheckpointError, match=word):
+        checkpoint.newest_checkpoint(second)
+
+
+def test_valid_checkpoint_is_not_overwritten_and_damaged_one_is_replaced(tmp_path: Path) -> None:
+    folder = write(tmp_path, 10, "old")
+    write(tmp_path, 10, "new")
+    weights = folder / "model" / "model.safetensors"
+    assert weights.read_text() == "old of 10"
+    weights.write_text("broken")
+    write(tmp_path, 10, "new")
+    assert weights.read_text() == "new of 10"
+
+
+def test_retention_keeps_the_newest_and_the_milestones(tmp_path: Path) -> None:
+    for step in (10, 20, 30, 40, 50):
+        write(tmp_path, step)
+    checkpoint.retain(tmp_path, keep=2, keep_every=20)
+    assert [p.name[-2:] for p in sorted(tmp_path.glob("step_*"))] == ["20", "40", "50"]
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere does not exist"):
+        checkpoint.newest_checkpoint(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        checkpoint.newest_checkpoint(tmp_path)
+
+
+def test_manifest_lists_every_file(tmp_path: Path) -> None:
+    manifest = json.loads((write(tmp_path, 10) / "manifest.json").read_text())
+    assert list(manifest["files"]) == ["model/model.safetensors"]
