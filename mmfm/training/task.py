@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,20 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmfm import distributed
 from mmfm.config.schema import FinetuneConfig, PretrainConfig
 from mmfm.data.batch import Batch
+from mmfm.data.batching import Batching
 from mmfm.data.index import Split
-from mmfm.data.stream import Batching, TrainStream, open_stream
+from mmfm.data.stream import TrainStream, open_stream
 from mmfm.data.tokenizer import Tokenizer
-from mmfm.errors import ConfigError, DataError
+from mmfm.errors import ConfigError
 from mmfm.losses.cached import cached_surrogates
 from mmfm.losses.contrastive import clip_loss
 from mmfm.models.build import build_dual_encoder, load_model, save_model
 from mmfm.models.classifier import Classifier
 from mmfm.models.dual import DualEncoder
-from mmfm.models.text import load_tokenizer
-from mmfm.taxonomy import CLASSES, UNKNOWN_LABEL
+from mmfm.models.text import TextTower, load_tokenizer
 from mmfm.training.checkpoint import newest_checkpoint
 from mmfm.training.engine import Term, run_on_first_rank
 from mmfm.training.runfolder import RunFolder
@@ -34,7 +34,10 @@ Forward = Callable[..., Any]
 class Task(Protocol):
     """A model with the loss that trains it."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """The module to train."""
+        ...
 
     def open_stream(self, batching: Batching, device: torch.device) -> TrainStream:
         """The training batches. Collective: rank 0 builds the caches that are missing."""
@@ -57,24 +60,27 @@ class ContrastiveTask:
     """Image and note of one sample attract, all others of the global batch repel."""
 
     def __init__(self, config: PretrainConfig, folder: RunFolder) -> None:
-        self._config = config
         self.model = initial_towers(config, folder)
+        self._config = config
+        self._scale = float("nan")
 
     def open_stream(self, batching: Batching, device: torch.device) -> TrainStream:
-        return stream_for(self._config, self.model, batching, device)
+        return open_shared_stream(self._config, self.model.spec.tokenizer, self.model.text, batching, device)
 
     def terms(self, forward: Forward, batches: list[Batch]) -> Iterator[Term]:
         """The contrast is over the global batch, however it is cut: micro-batches share their features."""
-        if len(batches) == 1:
-            loss = clip_loss(*forward(**batches[0].inputs()))
-            yield loss, loss
-            return
-        total, surrogates = cached_surrogates(lambda batch: forward(**batch.inputs()), batches, clip_loss)
+
+        def features(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+            output: tuple[Tensor, Tensor, Tensor] = forward(**model_inputs(batch))
+            self._scale = output[2].item()  # only here is it whole at ZeRO stage 3
+            return output
+
+        loss, surrogates = cached_surrogates(features, batches, clip_loss)
         for surrogate in surrogates:
-            yield surrogate * len(batches), total  # the engine divides by the number of micro-batches
+            yield surrogate * len(batches), loss  # the engine divides by the number of micro-batches
 
     def scalars(self) -> dict[str, float]:
-        return {"scale": self.model.current_scale()}
+        return {"scale": self._scale}
 
     def save_model(self, folder: Path, state: dict[str, Tensor] | None) -> None:
         save_model(folder, self.model, state)
@@ -84,29 +90,23 @@ class ClassifyTask:
     """Eight-way classification of images, notes or both by cross-entropy."""
 
     def __init__(self, config: FinetuneConfig, folder: RunFolder) -> None:
-        self._config = config
         towers = initial_towers(config, folder)
-        self.model = Classifier(towers, config.task.inputs, len(CLASSES), config.task.freeze_towers)
+        self.model = Classifier(towers, config.task.inputs, config.task.freeze_towers)
+        self._config = config
         self._accuracy = float("nan")
 
     def open_stream(self, batching: Batching, device: torch.device) -> TrainStream:
-        return stream_for(
-            self._config, self.model.towers, batching, device, notes=self._config.task.inputs != "image"
-        )
+        tokenizer = self.model.spec.tokenizer if self.model.text is not None else None
+        return open_shared_stream(self._config, tokenizer, self.model.text, batching, device, labelled=True)
 
     def terms(self, forward: Forward, batches: list[Batch]) -> Iterator[Term]:
-        """Mean cross-entropy over the labelled samples of each micro-batch."""
+        """Mean cross-entropy over the samples of each micro-batch."""
         right = []
         for batch in batches:
-            logits = forward(**batch.inputs()).float()
-            loss = F.cross_entropy(
-                logits,
-                batch.labels,
-                ignore_index=UNKNOWN_LABEL,
-                label_smoothing=self._config.task.label_smoothing,
-            )
+            logits = forward(**model_inputs(batch))
+            loss = F.cross_entropy(logits, batch.labels, label_smoothing=self._config.task.label_smoothing)
             right.append((logits.argmax(dim=1) == batch.labels).double().mean())
-            yield loss, loss
+            yield loss, loss.detach()
         self._accuracy = float(torch.stack(right).mean())
 
     def scalars(self) -> dict[str, float]:
@@ -114,6 +114,16 @@ class ClassifyTask:
 
     def save_model(self, folder: Path, state: dict[str, Tensor] | None) -> None:
         save_model(folder, self.model, state)
+
+
+def model_inputs(batch: Batch) -> dict[str, Tensor | None]:
+    """What a model's forward takes of a batch."""
+    return {
+        "images": batch.images,
+        "tokens": batch.tokens,
+        "mask": batch.mask,
+        "text_features": batch.text_features,
+    }
 
 
 def initial_towers(config: PretrainConfig, folder: RunFolder) -> DualEncoder:
@@ -127,11 +137,12 @@ def initial_towers(config: PretrainConfig, folder: RunFolder) -> DualEncoder:
 def pretrained_towers(config: PretrainConfig) -> DualEncoder:
     """The towers of the checkpoint that `config.init` names; its model settings go before the recipe's.
 
-    Raises `ConfigError` where the checkpoint sees images of another size.
+    Raises `ConfigError` where the checkpoint holds a classifier or sees images of another size.
     """
     checkpoint = newest_checkpoint(config.init)
-    model = load_model(checkpoint / "model").model
-    towers = model.towers if isinstance(model, Classifier) else model
+    towers = load_model(checkpoint / "model").model
+    if not isinstance(towers, DualEncoder):
+        raise ConfigError(f"init={config.init} is a fine-tuned classifier: give a pretraining run")
     if towers.spec.image_size != config.data.image_size:
         raise ConfigError(
             f"{checkpoint} was trained on images of {towers.spec.image_size} pixels, data.image_size is "
@@ -159,28 +170,41 @@ def all_notes(config: PretrainConfig) -> Iterator[str]:
         yield from (notes[name].text for name in config.data.notes if name in notes)
 
 
-def stream_for(
-    config: PretrainConfig, towers: DualEncoder, batching: Batching, device: torch.device, notes: bool = True
+def open_shared_stream(
+    config: PretrainConfig,
+    tokenizer: Tokenizer | None,
+    text: TextTower | None,
+    batching: Batching,
+    device: torch.device,
+    labelled: bool = False,
 ) -> TrainStream:
-    """Open the training stream; a frozen text tower is read from its cache, which rank 0 builds first."""
-    frozen = config.model.text.freeze or towers.spec.config.text.freeze
+    """Open the training stream on every rank, rank 0 first: it builds the caches that are missing.
+
+    Without a tokenizer the batches have no notes; a frozen text tower is replaced by its cached output.
+    """
+
+    frozen = text if text is not None and text.frozen else None
 
     def open_it() -> TrainStream:
         return open_stream(
             config.data,
-            towers.spec.tokenizer if notes else None,
+            tokenizer,
             batching,
             config.train.seed,
-            encode=towers.encode_text_pooled if frozen and notes else None,
-            encode_key=towers.text_fingerprint() if frozen and notes else "",
+            encode=frozen.encode_pooled if frozen else None,
+            encode_key=weights_digest(frozen) if frozen else "",
             device=device,
+            labelled=labelled,
         )
 
-    if distributed.rank() == 0:
-        run_on_first_rank(lambda: open_it().close())
-    else:
-        run_on_first_rank(lambda: None)
-    stream = open_it()
-    if stream.epoch_length < 1:
-        raise DataError(f"split {config.data.split!r} of {config.data.shards} is empty")
-    return stream
+    run_on_first_rank(lambda: open_it().close())
+    return open_it()
+
+
+def weights_digest(module: nn.Module) -> str:
+    """Digest of a module's tensors: what identifies the output of a frozen tower."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -12,7 +12,7 @@ from mmfm import distributed
 from mmfm.config import dump
 from mmfm.config.load import require
 from mmfm.config.schema import FinetuneConfig, PretrainConfig
-from mmfm.data.stream import Batching
+from mmfm.data.batching import Batching
 from mmfm.progress import say
 from mmfm.training import checkpoint
 from mmfm.training.checkpoint import Position
@@ -94,10 +94,11 @@ def loop(
                     report.line(done, outcome, rate, epoch, task.scalars(), meter)
                 meter = Meter.start()
             if done % config.checkpoint.every == 0 or done == total or outcome.stop:
-                position = Position(
-                    done, done * batching.global_batch, batching.world, config.train.zero_stage
-                )
+                asked = time.perf_counter()
+                samples = done * batching.global_batch
+                position = Position(done, samples, batching.world, config.train.zero_stage)
                 save(engine, task, folder, position, config)
+                meter.leave_out(time.perf_counter() - asked)
             if outcome.stop and done < total:
                 if report:
                     say(f"stopped on request after step {done} of {total}; start it again to go on")

@@ -1,0 +1,109 @@
+"""`shard`: from a recipe to a finished folder of shards."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from data_tools.config import ShardsConfig
+from data_tools.dedup import find_duplicates
+from data_tools.shards.inputs import Inputs, read_inputs
+from data_tools.shards.plan import PARTS, Plan, ShardJob, plan_shards
+from data_tools.shards.rejects import RejectTally
+from data_tools.shards.summary import manifest_of
+from data_tools.shards.workers import each
+from data_tools.shards.writer import ShardReport, finished_report, write_shard
+from data_tools.splits import assign_splits
+from mmfm.config.load import require
+from mmfm.data.manifest import MANIFEST_NAME, Manifest
+from mmfm.errors import ConfigError, DataError
+from mmfm.progress import say
+
+LOCK = "lock"
+
+
+def shard(cfg: ShardsConfig) -> Manifest:
+    """Write the folder of shards that `cfg` describes and return its manifest.
+
+    The same inputs and config give the same bytes, whatever `pack.workers`. An interrupted run goes on where
+    it stopped; a finished folder returns at once. Raises `ConfigError` when the output folder holds
+    something else, `DataError` when a source cannot be read or too many of its rows are rejected.
+    """
+    _check(cfg)
+    output = Path(cfg.output)
+    inputs = read_inputs(cfg)
+    plan = Plan.of(cfg, inputs.samples, inputs.rejects)
+    plan.claim(output)
+    if (output / MANIFEST_NAME).is_file():
+        return _finished(output, inputs)
+    with _only_writer(output):
+        tally = RejectTally(inputs, output, cfg.max_reject_share)
+        tally.check()
+        pairs = _duplicates(cfg, inputs)
+        splits = assign_splits(inputs.records, inputs.heldout, cfg.split, pairs)
+        jobs = plan_shards(inputs.samples, splits, cfg.pack.samples_per_shard)
+        reports = _write_shards(jobs, output, cfg, tally)
+        tally.write()
+        manifest = manifest_of(cfg, plan, inputs, splits, reports, len(pairs))
+        manifest.write(output)
+    shutil.rmtree(output / PARTS)
+    return manifest
+
+
+def _check(cfg: ShardsConfig) -> None:
+    require(cfg, "root", "output")
+    if not cfg.sources:
+        raise ConfigError("sources is empty: name at least one set of images in the recipe")
+    if not Path(cfg.root).is_dir():
+        raise DataError(f"data folder {cfg.root} not found: set root to the folder that holds the raw data")
+    if cfg.pack.samples_per_shard < 1:
+        raise ConfigError(f"pack.samples_per_shard={cfg.pack.samples_per_shard} must be at least 1")
+
+
+def _finished(output: Path, inputs: Inputs) -> Manifest:
+    written = (output / MANIFEST_NAME).stat().st_mtime
+    if inputs.newest > written:
+        say(f"{output} is kept as it is, though images are newer than it: delete it to write it anew")
+    return Manifest.read(output)
+
+
+@contextmanager
+def _only_writer(output: Path) -> Iterator[None]:
+    """Hold the folder for this process; the lock goes with the process, however it ends."""
+    (output / PARTS).mkdir(exist_ok=True)
+    with (output / PARTS / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(f"another process is writing {output}: wait for it, or end it") from error
+        yield
+
+
+def _write_shards(
+    jobs: list[ShardJob], output: Path, cfg: ShardsConfig, tally: RejectTally
+) -> list[ShardReport]:
+    """Reports of all jobs, in their order: those of an earlier run, and those written now."""
+    reports = {job.name: finished_report(job, output) for job in jobs}
+    missing = [job for job in jobs if reports[job.name] is None]
+    if len(missing) < len(jobs):
+        say(f"{len(jobs) - len(missing)} of {len(jobs)} shards are there from an earlier run")
+    for report in reports.values():
+        tally.add(report.rejects if report else [])
+    write = partial(write_shard, output=output, pack=cfg.pack)
+    for job, report in zip(missing, each(write, missing, "writing shards", cfg.pack.workers), strict=True):
+        reports[job.name] = report
+        tally.add(report.rejects)
+        tally.check()
+    tally.check()
+    return [report for report in reports.values() if report is not None]
+
+
+def _duplicates(cfg: ShardsConfig, inputs: Inputs) -> list[tuple[int, int, int]]:
+    """Pairs of samples that show the same picture, with their distance in bits."""
+    if not cfg.dedup.enabled:
+        return []
+    return find_duplicates([sample.image for sample in inputs.samples], cfg.dedup)

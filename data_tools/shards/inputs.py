@@ -1,0 +1,90 @@
+"""The samples of all sources of a recipe, each with its notes, ready to be planned."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from data_tools.config import ShardsConfig, SourceConfig
+from data_tools.notes import write_notes
+from data_tools.shards.plan import Sample
+from data_tools.sources import Reject, read_source
+from mmfm.errors import DataError
+from mmfm.progress import track
+from mmfm.records import Record
+
+
+@dataclass
+class SourceInputs:
+    """What one source gave: the name of its records, its config, and the rows that it refused."""
+
+    dataset: str
+    config: SourceConfig
+    rows: int
+    rejects: list[Reject]
+
+
+@dataclass
+class Inputs:
+    """All sources, and their samples in the order of the recipe and of the metadata."""
+
+    sources: list[SourceInputs]
+    samples: list[Sample]
+
+    @property
+    def rejects(self) -> list[Reject]:
+        """Rows refused when the sources were read."""
+        return [reject for source in self.sources for reject in source.rejects]
+
+    @property
+    def records(self) -> list[Record]:
+        """The record of each sample."""
+        return [sample.record for sample in self.samples]
+
+    @property
+    def heldout(self) -> list[bool]:
+        """Whether each sample is of a source that is never trained on."""
+        return [self.sources[sample.source].config.heldout for sample in self.samples]
+
+    @property
+    def newest(self) -> float:
+        """Time of the last change to an image, in seconds since the epoch."""
+        return max((sample.changed for sample in self.samples), default=0.0)
+
+
+def read_inputs(cfg: ShardsConfig) -> Inputs:
+    """Read the sources of a recipe and write the notes of their records.
+
+    A record whose key an earlier source has taken is refused. Raises `DataError` when nothing is usable.
+    """
+    root = Path(cfg.root)
+    inputs = Inputs([], [])
+    taken: set[str] = set()
+    for number, source in enumerate(cfg.sources):
+        result = read_source(source, root)
+        rejects = list(result.rejects)
+        for position, (record, image) in enumerate((item.record, item.image) for item in result.records):
+            file = os.path.relpath(image, root)
+            if record.key in taken:
+                reason = f"key {record.key} is taken by another source"
+                rejects.append(Reject(record.dataset, 0, file, reason))
+                continue
+            taken.add(record.key)
+            inputs.samples.append(Sample(number, position, record, image, file))
+        named = result.records[0].record.dataset if result.records else source.dataset or source.kind
+        rows = len(result.records) + len(result.rejects)
+        inputs.sources.append(SourceInputs(named, source, rows, rejects))
+    if not inputs.samples:
+        raise DataError(f"no usable image in any source below {root}. {_first_reason(inputs)}")
+    for sample in track(inputs.samples, "writing notes"):
+        sample.record = replace(sample.record, notes=write_notes(sample.record, cfg.notes, sample.image))
+    return inputs
+
+
+def _first_reason(inputs: Inputs) -> str:
+    rejects = inputs.rejects
+    if not rejects:
+        return "The metadata tables name no images"
+    first = rejects[0]
+    return f"All {len(rejects)} rows were refused, the first ({first.file or first.row}): {first.reason}"

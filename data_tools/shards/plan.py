@@ -1,0 +1,180 @@
+"""What a folder of shards will hold, settled before anything is written, and told apart from other plans."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from data_tools.config import ShardsConfig
+from mmfm import __version__
+from mmfm.data.index import SPLITS
+from mmfm.errors import ConfigError, DataError
+from mmfm.records import Record
+
+PLAN_NAME = "plan.json"
+REJECTS_NAME = "rejects.csv"
+PARTS = ".parts"  # work in progress below the output folder; gone once everything is written
+SAME_PLAN_KEYS = ("root", "output", "max_reject_share")  # may change between runs that continue each other
+
+
+@dataclass
+class Sample:
+    """One image that is to be packed. `source` and `position` number it within the recipe."""
+
+    source: int
+    position: int
+    record: Record  # with its notes
+    image: Path
+    file: str  # the image, relative to the recipe's root
+
+    @property
+    def changed(self) -> float:
+        """Time of the last change to the image, in seconds since the epoch; 0 if it is gone."""
+        try:
+            return self.image.stat().st_mtime
+        except OSError:
+            return 0.0
+
+
+@dataclass
+class ShardJob:
+    """The samples of one tar, in order. `name` is its path below the output folder, without suffix."""
+
+    name: str
+    split: str
+    samples: list[Sample]
+
+    @property
+    def newest_input(self) -> float:
+        """Time of the last change to one of the images, in seconds since the epoch; 0 if all are gone."""
+        return max((sample.changed for sample in self.samples), default=0.0)
+
+
+def plan_shards(samples: Sequence[Sample], splits: Sequence[str], per_shard: int) -> list[ShardJob]:
+    """Deal samples into tars of `per_shard`, by split and dataset, mixed by a hash of their keys.
+
+    `splits` names the split of each sample; "" leaves it out. The result depends on the arguments alone.
+    """
+    chosen = [(split, sample) for split, sample in zip(splits, samples, strict=True) if split]
+    chosen.sort(key=lambda item: (*_series(item), _mixing(item[1].record.key)))
+    jobs = []
+    for (order, series), group in groupby(chosen, key=_series):
+        members = [sample for _, sample in group]
+        split = SPLITS[order]
+        for number, start in enumerate(range(0, len(members), per_shard)):
+            name = f"{split}/{series}-{number:06d}"
+            jobs.append(ShardJob(name, split, members[start : start + per_shard]))
+    return jobs
+
+
+@dataclass
+class Plan:
+    """What identifies the content of a folder of shards: two runs with equal plans write equal bytes."""
+
+    created_by: str
+    config: dict[str, Any]
+    inputs_hash: str
+
+    @property
+    def config_hash(self) -> str:
+        """Hash of the config and of the version of the code."""
+        return _hash([self.created_by, self.config])
+
+    @classmethod
+    def of(cls, cfg: ShardsConfig, samples: Sequence[Sample], rejects: Sequence[Any]) -> Plan:
+        """The plan of a config and of what its sources hold: records, notes, image names and sizes."""
+        digest = hashlib.sha256()
+        for sample in samples:
+            size = sample.image.stat().st_size if sample.image.is_file() else -1
+            digest.update(_json([sample.file, size, sample.record.to_json()]))
+        digest.update(_json([asdict(reject) for reject in rejects]))
+        return cls(f"mmfm {__version__}", identity(cfg), digest.hexdigest())
+
+    def claim(self, output: Path) -> None:
+        """Make `output` the folder of this plan. Raises `ConfigError` when it holds something else."""
+        path = output / PLAN_NAME
+        there = _read(path)
+        if there == asdict(self):
+            return
+        if there is None and _holds_other_files(output):
+            raise ConfigError(f"{output} is not empty and holds no shards: choose another output")
+        # A run that stopped before its first shard binds nobody: its mistake may have been mended since.
+        if there is not None and any(output.glob("*/*.tar")):
+            raise ConfigError(
+                f"{output} holds shards of another plan ({self._difference(there)}). "
+                "Choose another output, or delete that folder to write it anew"
+            )
+        output.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+    def _difference(self, there: dict[str, Any]) -> str:
+        """The first thing in which the plan in the folder differs from this one, for people."""
+        if there.get("created_by") != self.created_by:
+            return f"written by {there.get('created_by')}, this is {self.created_by}"
+        old, new = (dict(_flat(config)) for config in (there.get("config", {}), self.config))
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                return f"{key} is {old.get(key)!r} there, {new.get(key)!r} here"
+        return "its records, notes or images have changed since"
+
+
+def identity(cfg: ShardsConfig) -> dict[str, Any]:
+    """The config without what does not change the bytes of a shard: places, process count, tolerance."""
+    config = {key: value for key, value in asdict(cfg).items() if key not in SAME_PLAN_KEYS}
+    config["pack"] = {key: value for key, value in config["pack"].items() if key != "workers"}
+    return config
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file at once, by rename."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        return plan if isinstance(plan, dict) else {}
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}): delete {path.parent} to write it anew") from error
+
+
+def _holds_other_files(folder: Path) -> bool:
+    """Whether there is anything but a plan that was being written when its run was killed."""
+    return folder.is_dir() and any(not path.name.startswith(PLAN_NAME) for path in folder.iterdir())
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and leaf values of nested dictionaries and lists."""
+    if isinstance(value, dict | list) and value:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+def _series(item: tuple[str, Sample]) -> tuple[int, str]:
+    """The run of tars that a sample goes into: its split, and its dataset's name fit for a file name."""
+    return SPLITS.index(item[0]), item[1].record.dataset.replace("/", "_").replace(".", "_")
+
+
+def _mixing(key: str) -> tuple[bytes, str]:
+    return hashlib.sha256(key.encode()).digest(), key
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(_json(value)).hexdigest()

@@ -1,0 +1,93 @@
+"""`verify`: every way in which a folder of shards differs from what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_tools.shards import problems as kinds
+from data_tools.shards.inspect import Findings, Inspection, inspect_shard
+from data_tools.shards.plan import PARTS
+from data_tools.shards.problems import Problem
+from data_tools.shards.summary import Tally, by_dataset
+from data_tools.shards.workers import each
+from data_tools.shards.writer import INDEX_SUFFIX, TAR_SUFFIX
+from mmfm.data.manifest import MANIFEST_NAME, Manifest, SplitInfo
+
+
+def verify(folder: Path, decode: bool = False, workers: int = 0) -> list[Problem]:
+    """All problems of a folder of shards, in the order of its manifest; an empty list for a sound one.
+
+    Every file is read whole and held against the manifest, every member against the index of its shard.
+    `decode` also decodes all images. `workers` processes, 0 for one per core. Raises `DataError` when the
+    folder has no manifest that can be read.
+    """
+    folder = Path(folder)
+    manifest = Manifest.read(folder)
+    splits = manifest.splits.items()
+    jobs = [Inspection(folder, split, info, decode) for split, part in splits for info in part.shards]
+    findings = list(each(inspect_shard, jobs, "verifying shards", workers))
+    problems = [problem for found in findings for problem in found.problems]
+    problems += _unknown_files(folder, manifest)
+    problems += _repeated_keys(findings)
+    for split, part in splits:
+        problems += _wrong_counts(split, part, [found for found in findings if found.split == split])
+    return problems + _shared_groups(findings)
+
+
+def _unknown_files(folder: Path, manifest: Manifest) -> list[Problem]:
+    """Shards, indices and remains of writing that the manifest does not name."""
+    infos = [info for part in manifest.splits.values() for info in part.shards]
+    known = {info.path for info in infos} | {info.index for info in infos}
+    found = [path for suffix in (TAR_SUFFIX, INDEX_SUFFIX) for path in folder.glob(f"*/*{suffix}")]
+    names = sorted(path.relative_to(folder).as_posix() for path in found if path.parent.name != PARTS)
+    return [
+        Problem(kinds.EXTRA_SHARD, name, "", f"{MANIFEST_NAME} does not name it")
+        for name in names
+        if name not in known
+    ]
+
+
+def _repeated_keys(findings: Sequence[Findings]) -> list[Problem]:
+    first: dict[str, str] = {}
+    problems = []
+    for found in findings:
+        for key in found.keys:
+            if key in first:
+                detail = f"the sample is in {first[key]} as well"
+                problems.append(Problem(kinds.DUPLICATED, found.shard, key, detail))
+            first.setdefault(key, found.shard)
+    return problems
+
+
+def _wrong_counts(split: str, part: SplitInfo, findings: Sequence[Findings]) -> list[Problem]:
+    """Counts of the manifest that are not those of its own shards, or of the samples in them."""
+    problems = []
+    listed = sum(info.samples for info in part.shards)
+    if listed != part.samples:
+        problems.append(f"the manifest says {part.samples} samples, its shards sum to {listed}")
+    told = {(d, n): counts for d, domains in part.by_dataset.items() for n, counts in domains.items()}
+    shaped = by_dataset(sum((found.tally for found in findings), start=Tally()))
+    true = {(d, n): counts for d, domains in shaped.items() for n, counts in domains.items()}
+    for name in sorted(told.keys() | true.keys()):
+        if told.get(name) != true.get(name):
+            there, here = (
+                f"{counts.samples} samples {counts.labels}" if counts else "none"
+                for counts in (told.get(name), true.get(name))
+            )
+            problems.append(f"{' '.join(name)}: the manifest says {there}, the shards hold {here}")
+    return [Problem(kinds.COUNTS, "", "", f"split {split}: {problem}") for problem in problems]
+
+
+def _shared_groups(findings: Sequence[Findings]) -> list[Problem]:
+    """Lesions and patients with samples in more than one split."""
+    sides: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for found in findings:
+        for group in found.groups:
+            sides.setdefault(group, {}).setdefault(found.split, []).append(found.shard)
+    problems = []
+    for (kind, value), splits in sorted(sides.items()):
+        if len(splits) > 1:
+            places = "; ".join(f"{split} ({', '.join(shards)})" for split, shards in splits.items())
+            problems.append(Problem(kinds.GROUP, "", "", f"{kind} {value} is in several splits: {places}"))
+    return problems

@@ -1,0 +1,142 @@
+"""Writing one tar with its index, so that it is either there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from webdataset import TarWriter
+
+from data_tools.config import PackConfig
+from data_tools.shards.images import UnusableImage, jpeg_bytes
+from data_tools.shards.plan import PARTS, Sample, ShardJob, write_text
+from mmfm.data.index import IMAGE_EXTENSION, JSON_EXTENSION, build_index, write_index
+from mmfm.data.manifest import ShardInfo
+from mmfm.errors import DataError
+from mmfm.records import Record
+
+TAR_SUFFIX = ".tar"
+INDEX_SUFFIX = ".idx.parquet"
+OWNER = "mmfm"
+READ_ONLY = 0o444
+
+
+@dataclass
+class PackReject:
+    """A planned sample whose image cannot be packed; the first three are those of the `Sample`."""
+
+    source: int
+    position: int
+    file: str
+    reason: str
+
+
+@dataclass
+class ShardReport:
+    """What became of a `ShardJob`: its files (none if every image was unusable), and its rejects."""
+
+    split: str
+    info: ShardInfo | None
+    rejects: list[PackReject] = field(default_factory=list)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ShardReport:
+        """Rebuild from plain JSON. Raises `KeyError` or `TypeError` where the shape is another."""
+        info = ShardInfo(**data["info"]) if data["info"] else None
+        return cls(data["split"], info, [PackReject(**reject) for reject in data["rejects"]])
+
+
+def write_shard(job: ShardJob, output: Path, pack: PackConfig) -> ShardReport:
+    """Write the tar and the index of a job below `output`, then a report that says that it is complete.
+
+    The bytes depend on the job and `pack` alone. Everything is written under a temporary name and renamed,
+    the report last, so a run that was killed leaves no half-written shard behind.
+    """
+    with tempfile.TemporaryDirectory(dir=output / PARTS) as folder:
+        tar, index_path = Path(folder, "shard" + TAR_SUFFIX), Path(folder, "shard" + INDEX_SUFFIX)
+        report = ShardReport(job.split, None, _write_tar(job.samples, tar, pack))
+        if len(report.rejects) < len(job.samples):
+            index = build_index(tar)
+            write_index(index_path, index)
+            report.info = _info(job.name, len(index), tar, index_path)
+            _move(tar, output / report.info.path)
+            _move(index_path, output / report.info.index)
+    report_path(output, job).parent.mkdir(parents=True, exist_ok=True)
+    write_text(report_path(output, job), json.dumps(asdict(report)))
+    return report
+
+
+def finished_report(job: ShardJob, output: Path) -> ShardReport | None:
+    """The report of a job that an earlier run completed and whose inputs have not changed since, or None."""
+    path = report_path(output, job)
+    try:
+        report = ShardReport.from_json(json.loads(path.read_text()))
+        if path.stat().st_mtime < job.newest_input:
+            return None
+        if report.info and (output / report.info.path).stat().st_size != report.info.bytes:
+            return None
+        if report.info and not (output / report.info.index).is_file():
+            return None
+        return report
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def report_path(output: Path, job: ShardJob) -> Path:
+    """Where the report of a job lies while the folder is being written."""
+    return output / PARTS / f"{job.name}.json"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _write_tar(samples: list[Sample], tar: Path, pack: PackConfig) -> list[PackReject]:
+    """Write the members of usable samples and return the others."""
+    rejects = []
+    with tar.open("wb") as file:
+        writer = TarWriter(file, user=OWNER, group=OWNER, mode=READ_ONLY, mtime=0, encoder=False)
+        with writer:
+            for sample in samples:
+                try:
+                    image = jpeg_bytes(sample.image, pack)
+                except UnusableImage as error:
+                    rejects.append(PackReject(sample.source, sample.position, sample.file, str(error)))
+                    continue
+                key, data = sample.record.key, record_bytes(sample.record)
+                writer.write({"__key__": key, IMAGE_EXTENSION: image, JSON_EXTENSION: data})
+        file.flush()
+        os.fsync(file.fileno())
+    return rejects
+
+
+def record_bytes(record: Record) -> bytes:
+    """A record as the bytes of its JSON member. Raises `DataError` for values that JSON cannot hold."""
+    try:
+        text = json.dumps(record.to_json(), sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"record {record.key} cannot be written as JSON: {error}") from error
+    return text.encode()
+
+
+def _info(name: str, samples: int, tar: Path, index: Path) -> ShardInfo:
+    return ShardInfo(
+        path=name + TAR_SUFFIX,
+        samples=samples,
+        bytes=tar.stat().st_size,
+        sha256=sha256_of(tar),
+        index=name + INDEX_SUFFIX,
+        index_sha256=sha256_of(index),
+    )
+
+
+def _move(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(target)

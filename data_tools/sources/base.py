@@ -1,0 +1,182 @@
+"""What every source shares: the result of reading one, the table reader and the image folder."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+
+from data_tools.config import SourceConfig
+from mmfm.errors import DataError
+from mmfm.records import Record
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+MISSING_IMAGE = "image not found"
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """A record and the file that holds its image."""
+
+    record: Record
+    image: Path
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that cannot be used. `row` counts as a spreadsheet does: the header is row 1."""
+
+    dataset: str
+    row: int
+    file: str
+    reason: str
+
+    @property
+    def missing_image(self) -> bool:
+        """Whether the row was refused because its image file is not there."""
+        return self.reason.startswith(MISSING_IMAGE)
+
+
+@dataclass
+class SourceResult:
+    """All that a source holds: usable records in the order of its table, and the refused rows."""
+
+    records: list[SourceRecord] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+
+
+class BadRowError(Exception):
+    """Raised while a row is turned into a record; the message becomes the reason of its reject."""
+
+
+class ImageFolder:
+    """The image files below a folder, found by name without suffix.
+
+    Metadata often names `x.png` where the file is `x.jpg`; a name that matches exactly goes first.
+    Raises `DataError` when the folder is missing or holds no image.
+    """
+
+    def __init__(self, folder: Path, source: str) -> None:
+        if not folder.is_dir():
+            raise DataError(f"{source}: image folder {folder} not found. {_beside(folder)}")
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in _walk(folder):
+            self._by_stem.setdefault(path.stem, []).append(path)
+        if not self._by_stem:
+            raise DataError(f"{source}: no images ({' '.join(IMAGE_SUFFIXES)}) below {folder}")
+
+    def find(self, name: str) -> Path:
+        """The image that `name` (with or without folders and suffix) means. Raises `BadRowError`."""
+        wanted = Path(name)
+        stem = wanted.stem if wanted.suffix.lower() in IMAGE_SUFFIXES else wanted.name
+        paths = self._by_stem.get(stem, [])
+        exact = [path for path in paths if path.name == wanted.name]
+        if not paths:
+            raise BadRowError(MISSING_IMAGE)
+        path = (exact or paths)[0]
+        if path.stat().st_size == 0:
+            raise BadRowError("image file is empty")
+        return path
+
+
+def read_table(path: Path, source: str, columns: Iterable[str]) -> list[tuple[int, Row]]:
+    """Rows of a CSV, TSV or Parquet file with their row numbers; every value is a stripped string.
+
+    Raises `DataError` when the file is missing, cannot be read, is empty, or lacks one of `columns`.
+    """
+    if not path.is_file():
+        raise DataError(f"{source}: metadata file {path} not found. {_beside(path)}")
+    try:
+        rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{source}: cannot read {path}: {error}") from error
+    if not rows:
+        raise DataError(f"{source}: {path} has no rows")
+    missing = [column for column in columns if column not in rows[0]]
+    if missing:
+        raise DataError(f"{source}: {path} has no column {', '.join(missing)}; it has {', '.join(rows[0])}")
+    return list(enumerate(rows, start=2))
+
+
+def select(rows: list[tuple[int, Row]], cfg: SourceConfig, source: str, path: Path) -> list[tuple[int, Row]]:
+    """The rows that `cfg.where` keeps. Raises `DataError` for an absent column, or if no row is kept."""
+    for column in cfg.where:
+        if column not in rows[0][1]:
+            raise DataError(f"{source}: where.{column}: {path} has the columns {', '.join(rows[0][1])}")
+    kept = [(number, row) for number, row in rows if all(row[c] == str(v) for c, v in cfg.where.items())]
+    if not kept:
+        wanted = ", ".join(f"{column}={value}" for column, value in cfg.where.items())
+        raise DataError(f"{source}: no row of {path} has {wanted}")
+    return kept
+
+
+def find_metadata(folder: Path, cfg: SourceConfig, names: Iterable[str], source: str) -> Path:
+    """The metadata file: that of the recipe, or the first of the official `names` that is there."""
+    names = [cfg.metadata] if cfg.metadata else list(names)
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(f"{source}: no {' or '.join(names)} in {folder}. {_beside(folder / names[0])}")
+
+
+class Collector:
+    """Gathers the records and rejects of one source, refusing ids that come twice."""
+
+    def __init__(self) -> None:
+        self.result = SourceResult()
+        self._seen: dict[str, int] = {}
+
+    def add(self, number: int, record: Record, image: Path) -> None:
+        """Take a record. Raises `BadRowError` when its key was taken before."""
+        if record.key in self._seen:
+            raise BadRowError(f"duplicate id {record.image_id!r}, first in row {self._seen[record.key]}")
+        self._seen[record.key] = number
+        self.result.records.append(SourceRecord(record, image))
+
+    def reject(self, dataset: str, number: int, file: str, reason: str) -> None:
+        """List a row that cannot be used."""
+        self.result.rejects.append(Reject(dataset, number, file, reason))
+
+
+def _read_csv(path: Path) -> list[Row]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header = file.readline()
+        file.seek(0)
+        delimiter = "\t" if "\t" in header and "," not in header else ","
+        return [
+            {name: (value or "").strip() for name, value in row.items() if name is not None}
+            for row in csv.DictReader(file, delimiter=delimiter)
+        ]
+
+
+def _read_parquet(path: Path) -> list[Row]:
+    return [
+        {name: "" if value is None else str(value).strip() for name, value in row.items()}
+        for row in parquet.read_table(path).to_pylist()
+    ]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Image files below `folder`, in the order of their names."""
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield Path(parent, name)
+
+
+def _beside(path: Path) -> str:
+    """What is found where `path` was looked for."""
+    parent = path.parent
+    while not parent.is_dir():
+        if parent == parent.parent:
+            return f"{parent} does not exist either."
+        parent = parent.parent
+    names = sorted(entry.name for entry in parent.iterdir())
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"{parent} holds: {', '.join(names[:12])}{more}." if names else f"{parent} is empty."

@@ -1,0 +1,89 @@
+"""From the words of the sources to those of the records: sex, age, site, malignancy, confirmation."""
+
+from __future__ import annotations
+
+import math
+
+from mmfm.taxonomy import BENIGN, CLASSES, MALIGNANT, PRECANCEROUS, UNKNOWN_LABEL
+
+NOT_KNOWN = frozenset({"", "-", "?", "unknown", "unk", "nan", "none", "na", "n/a", "null", "not specified"})
+
+_SEX = {"m": "male", "f": "female", "male": "male", "female": "female", "man": "male", "woman": "female"}
+_SITE = {
+    "head neck face": "head and neck",
+    "head/neck": "head and neck",
+    "genital": "genital area",
+    "oral/genital": "oral or genital area",
+    "palms/soles": "palm or sole",
+    "acral": "palm or sole",
+}
+_CONFIRMATION = {
+    "histo": "histopathology",
+    "histopathology": "histopathology",
+    "biopsy": "histopathology",
+    "follow_up": "follow-up",
+    "follow up": "follow-up",
+    "follow-up": "follow-up",
+    "consensus": "expert consensus",
+    "confocal": "confocal microscopy",
+    "clinical": "clinical assessment",
+    "single contributor clinical assessment": "clinical assessment",
+    "single image expert consensus": "expert consensus",
+    "serial imaging showing no change": "follow-up",
+}
+_MALIGNANCY = {
+    "benign": BENIGN,
+    "malignant": MALIGNANT,
+    "indeterminate": PRECANCEROUS,
+    "precancerous": PRECANCEROUS,
+    "pre-cancerous": PRECANCEROUS,
+    "indeterminate - pre-cancerous": PRECANCEROUS,
+}
+
+
+def known(value: str) -> str:
+    """`value` without the many spellings of "not known", which become ""."""
+    return "" if value.strip().lower() in NOT_KNOWN else value.strip()
+
+
+def sex_of(value: str) -> str:
+    """ "male", "female" or ""."""
+    return _SEX.get(value.strip().lower(), "")
+
+
+def age_of(value: str) -> float | None:
+    """Years, or None. Zero stands for "not known" in several public tables, so it counts as that."""
+    try:
+        age = float(value)
+    except ValueError:
+        return None
+    return age if math.isfinite(age) and 0 < age <= 120 else None
+
+
+def site_of(value: str) -> str:
+    """A body site in plain lower-case words: "lower_extremity" becomes "lower extremity"."""
+    words = " ".join(known(value).lower().replace("_", " ").split())
+    return _SITE.get(words, words)
+
+
+def skin_tone_of(value: str) -> str:
+    """The grade of the source, without a decimal that spreadsheets add: "3.0" becomes "3"."""
+    grade = known(value)
+    return grade[:-2] if grade.endswith(".0") else grade
+
+
+def confirmation_of(value: str) -> str:
+    """How the diagnosis was made, in plain words; words not in the list stay as they are."""
+    word = known(value).lower()
+    return _CONFIRMATION.get(word, word)
+
+
+def malignancy_of(value: str, label: int) -> str:
+    """One of `taxonomy.MALIGNANCIES`: that of the source, else that of the class; "" if neither is known.
+
+    Raises `KeyError` for a word that means none of them.
+    """
+    word = known(value).lower()
+    if not word:
+        return CLASSES[label].malignancy if label != UNKNOWN_LABEL else ""
+    return _MALIGNANCY[word]

@@ -1,0 +1,1 @@
+"""From a recipe to jobs: the command line, executors and pipelines."""

@@ -1,0 +1,64 @@
+"""Checks before a job is started or queued: what can be known to fail later fails now, with a message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from launch.executor import check_local
+from launch.slurm import check_slurm
+from mmfm.config.schema import ClusterConfig, EvaluateConfig, PretrainConfig
+from mmfm.data.manifest import Manifest
+from mmfm.errors import ConfigError, DataError
+from mmfm.training.runfolder import RunFolder, refuse_other_config
+
+
+def check(config: Any) -> str:
+    """Check the config of a job against its cluster and its shards. Returns one line that says what it found.
+
+    Raises `ConfigError` or `DataError`, naming the key and the way out.
+    """
+    cluster: ClusterConfig = config.cluster
+    (check_local if cluster.kind == "local" else check_slurm)(cluster)
+    if isinstance(config, PretrainConfig):
+        check_batch(config)
+        check_run_folder(config)
+        return check_split(config.data.shards, config.data.split)
+    assert isinstance(config, EvaluateConfig)
+    if cluster.nodes * cluster.processes != 1:
+        raise ConfigError("evaluate runs in one process: set cluster.nodes=1 and cluster.processes=1")
+    return check_split(config.shards, config.split)
+
+
+def check_batch(config: PretrainConfig) -> None:
+    """The global batch must fall into equal shares of whole micro-batches."""
+    world = config.cluster.nodes * config.cluster.processes
+    batch, micro = config.train.global_batch, config.train.micro_batch
+    if batch < 1 or batch % world:
+        near = max(world, batch - batch % world)
+        raise ConfigError(
+            f"train.global_batch={batch} cannot be shared equally by {world} processes "
+            f"(cluster.nodes x cluster.processes): {near} can"
+        )
+    if micro and (batch // world) % micro:
+        raise ConfigError(
+            f"train.micro_batch={micro} does not divide the {batch // world} samples that each of "
+            f"{world} processes has of train.global_batch={batch}"
+        )
+
+
+def check_run_folder(config: PretrainConfig) -> None:
+    """A run folder that exists must hold a run of this config."""
+    folder = RunFolder.of(config.run)
+    if folder.config.exists():
+        refuse_other_config(folder.config, config)
+
+
+def check_split(shards: str, split: str) -> str:
+    """The shards must be there and the split must hold samples."""
+    manifest = Manifest.read(Path(shards))
+    counts = {name: info.samples for name, info in manifest.splits.items()}
+    if not counts.get(split):
+        known = ", ".join(f"{name} ({count})" for name, count in counts.items()) or "none"
+        raise DataError(f"{shards} has no samples in split {split!r}. Splits there: {known}")
+    return f"{shards}: {counts[split]} samples in {split}"

@@ -1,0 +1,66 @@
+"""Runs a command's job where its config says, or tells what would run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from launch.commands import check_required, make_job
+from launch.environment import process_environment, threads_per_process
+from launch.executor import run_local
+from launch.job import Job
+from launch.preflight import check
+from launch.slurm import sbatch_script, submit_slurm
+from launch.supervise import JobError
+from mmfm.config.schema import ClusterConfig, PretrainConfig
+from mmfm.progress import say
+from mmfm.training.checkpoint import newest_checkpoint, read_position
+from mmfm.training.runfolder import RunFolder
+
+
+def run(command: str, config: Any) -> None:
+    """Check the config, then run its job to the end here, or submit it to Slurm."""
+    check_required(command, config)
+    check(config)
+    job = make_job(command, config)
+    if config.cluster.kind == "local":
+        run_local(job, config.cluster)
+        if isinstance(config, PretrainConfig):
+            check_complete(config)
+        return
+    job_id = submit_slurm(job, config.cluster)
+    say(f"submitted as Slurm job {job_id}; logs: {job.run_folder}/logs/{job_id}")
+
+
+def check_complete(config: PretrainConfig) -> None:
+    """Refuse to take a run for finished that left early, for its time limit or a signal from elsewhere."""
+    folder = RunFolder.of(config.run).path
+    step = read_position(newest_checkpoint(folder)).step
+    if step < config.train.steps:
+        raise JobError(
+            f"{folder} stopped after step {step} of {config.train.steps}; the same command goes on"
+        )
+
+
+def dry_run(command: str, config: Any) -> str:
+    """Check the config like `run`, and return what would be started, without starting it."""
+    check_required(command, config)
+    found = check(config)
+    job = make_job(command, config)
+    say(f"checked: {found}")
+    if config.cluster.kind == "slurm":
+        return sbatch_script(job, config.cluster)
+    return _local_plan(job, config.cluster)
+
+
+def _local_plan(job: Job, cluster: ClusterConfig) -> str:
+    threads = threads_per_process(cluster.cpus, cluster.processes)
+    lines = [
+        f"command:    {job.command} ({job.function})",
+        f"run folder: {job.run_folder}",
+        f"processes:  {cluster.processes} on this machine, {threads} threads each",
+        f"time limit: {cluster.hours:g} h",
+        "environment of each process:",
+        *(f"    {name}={value}" for name, value in process_environment(threads).items()),
+        f"    RANK=0..{cluster.processes - 1} WORLD_SIZE={cluster.processes} MASTER_ADDR=127.0.0.1",
+    ]
+    return "\n".join(lines)

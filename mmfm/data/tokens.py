@@ -1,0 +1,156 @@
+"""Token ids of all notes of a split, computed once and kept beside the shards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmfm.data.index import CorruptSample, Split
+from mmfm.data.tokenizer import Tokenizer
+from mmfm.errors import DataError
+from mmfm.progress import track
+
+_CHUNK = 1024  # notes tokenized at a time
+_DAMAGED = "damaged.json"
+
+
+class TokenCache:
+    """Ids of every note by strategy and sample number, memory-mapped.
+
+    `has`: bool (n, strategies), which samples have which note. `damaged`: samples with an unreadable record.
+    """
+
+    def __init__(self, folder: Path, strategies: Sequence[str], vocab_size: int, pad_id: int) -> None:
+        self.folder = folder
+        self.strategies = list(strategies)
+        self.pad_id = pad_id
+        self._ids = [_map(folder / f"{name}.ids", _id_type(vocab_size)) for name in strategies]
+        self._ends = [np.load(folder / f"{name}.ends.npy") for name in strategies]
+        self.has = np.stack([np.diff(ends) > 0 for ends in self._ends], axis=1)
+        self.damaged: frozenset[int] = frozenset(json.loads((folder / _DAMAGED).read_text()))
+
+    @classmethod
+    def open_or_build(
+        cls, split: Split, tokenizer: Tokenizer, strategies: Sequence[str], max_tokens: int, folder: Path
+    ) -> TokenCache:
+        """Open the cache for these notes and this tokenizer below `folder`, building it first if need be.
+
+        Processes that build at the same time do the same work; the first to finish is kept.
+        Raises `DataError` where the cache cannot be written.
+        """
+        key = _key(split, tokenizer, strategies, max_tokens)
+        target = folder / f"{split.name}-{key[:12]}"
+        if target.is_dir():
+            cache = cls(target, strategies, tokenizer.vocab_size, tokenizer.pad_id)
+            if not any(_readable(split, sample) for sample in cache.damaged):
+                return cache
+            shutil.rmtree(target)  # the shards were mended since
+        publish(target, lambda part: _build(part, split, tokenizer, strategies, max_tokens))
+        return cls(target, strategies, tokenizer.vocab_size, tokenizer.pad_id)
+
+    def get(self, strategy: str, sample: int) -> np.ndarray:
+        """Ids of a note, uint16 or uint32 (length,); empty when the sample has no such note."""
+        return self.ids(self.strategies.index(strategy), sample)
+
+    def ids(self, number: int, sample: int) -> np.ndarray:
+        """`get` by the number of the strategy."""
+        ends = self._ends[number]
+        return self._ids[number][ends[sample] : ends[sample + 1]]
+
+    def padded(self, numbers: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens and mask, both int64 (b, T), of one note per sample; T is the length of the longest."""
+        rows = [self.ids(n, s) for n, s in zip(numbers.tolist(), samples.tolist(), strict=True)]
+        lengths = np.array([len(row) for row in rows])
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        tokens = np.full(mask.shape, self.pad_id, np.int64)
+        tokens[mask] = np.concatenate(rows)
+        return tokens, mask.astype(np.int64)
+
+
+def publish(target: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder and move it to `target` in one step; if another got there first, keep theirs.
+
+    Raises `DataError` when the place cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise DataError(
+            f"cannot write the cache {target}: {error.strerror}. Make the folder writable, or copy the shards"
+        ) from error
+    try:
+        write(part)
+        part.chmod(0o755)  # mkdtemp keeps others out, but caches are shared like the shards
+        try:
+            part.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _build(
+    folder: Path, split: Split, tokenizer: Tokenizer, strategies: Sequence[str], max_tokens: int
+) -> None:
+    kind = _id_type(tokenizer.vocab_size)
+    lengths = {name: np.zeros(len(split), np.int64) for name in strategies}
+    damaged: list[int] = []
+    files = {name: (folder / f"{name}.ids").open("wb") for name in strategies}
+    try:
+        chunks = range(0, len(split), _CHUNK)
+        for start in track(chunks, f"tokenizing the notes of {split.name}"):
+            samples = range(start, min(start + _CHUNK, len(split)))
+            texts = [_texts(split, sample, strategies, damaged) for sample in samples]
+            for place, name in enumerate(strategies):
+                there = [(s, row[place]) for s, row in zip(samples, texts, strict=True) if row[place]]
+                encoded = tokenizer.encode([text for _, text in there], max_tokens)
+                for (sample, _), ids in zip(there, encoded, strict=True):
+                    lengths[name][sample] = len(ids)
+                    files[name].write(np.asarray(ids, kind).tobytes())
+    finally:
+        for file in files.values():
+            file.close()
+    for name in strategies:
+        np.save(folder / f"{name}.ends.npy", np.concatenate([[0], np.cumsum(lengths[name])]))
+    (folder / _DAMAGED).write_text(json.dumps(damaged))
+
+
+def _texts(split: Split, sample: int, strategies: Sequence[str], damaged: list[int]) -> list[str]:
+    try:
+        notes = split.read_record(sample).notes
+    except CorruptSample:
+        damaged.append(sample)
+        return [""] * len(strategies)
+    return [notes[name].text.strip() if name in notes else "" for name in strategies]
+
+
+def _readable(split: Split, sample: int) -> bool:
+    try:
+        split.read_record(sample)
+    except CorruptSample:
+        return False
+    return True
+
+
+def _key(split: Split, tokenizer: Tokenizer, strategies: Sequence[str], max_tokens: int) -> str:
+    key = hashlib.sha256(json.dumps([tokenizer.fingerprint, list(strategies), max_tokens]).encode())
+    key.update(split.json_crc.tobytes() + split.json_size.tobytes())
+    return key.hexdigest()
+
+
+def _id_type(vocab_size: int) -> type[np.unsignedinteger]:
+    return np.uint16 if vocab_size <= 2**16 else np.uint32
+
+
+def _map(path: Path, kind: type[np.unsignedinteger]) -> np.ndarray:
+    if not path.stat().st_size:
+        return np.zeros(0, kind)
+    return np.asarray(np.memmap(path, kind, mode="r"))  # a plain view: slices of memmap objects are slow

@@ -1,0 +1,1 @@
+"""Objectives over the features of the two towers."""

@@ -1,0 +1,134 @@
+"""Writing that was interrupted goes on; a folder of something else is left alone."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from data_tools.config import PackConfig
+from data_tools.shards import shard, writer
+from mmfm.errors import ConfigError, DataError
+
+
+def write_until_killed(config, function: str, call: int) -> None:
+    """Run `shard` in a process that is killed by SIGKILL in the given call of a function of the writer."""
+
+    def run() -> None:
+        true, calls = getattr(writer, function), 0
+
+        def counted(*arguments):
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return true(*arguments)
+
+        setattr(writer, function, counted)
+        shard(config)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def inodes(folder: Path) -> dict[str, int]:
+    return {f"{path.parent.name}/{path.name}": path.stat().st_ino for path in folder.glob("*/*.tar")}
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("jpeg_bytes", 1),
+        ("jpeg_bytes", 30),
+        ("build_index", 2),
+        ("_move", 5),
+        ("_move", 6),
+        ("write_text", 2),
+    ],
+)
+def test_killed_anywhere_then_the_same_bytes(recipe, tmp_path, digests, function, call):
+    shard(recipe("undisturbed"))
+    write_until_killed(recipe("killed"), function, call)
+    assert not (tmp_path / "killed" / "dataset.json").exists()
+    shard(recipe("killed"))
+    assert digests(tmp_path / "killed") == digests(tmp_path / "undisturbed")
+
+
+def test_finished_shards_are_not_written_again(recipe, tmp_path):
+    write_until_killed(recipe(), "jpeg_bytes", 30)
+    before = inodes(tmp_path / "shards")
+    shard(recipe())
+    after = inodes(tmp_path / "shards")
+    assert len(before) >= 3
+    assert before.items() < after.items()
+
+
+def test_a_shard_damaged_or_outdated_before_the_end_is_written_again(recipe, raw, tmp_path, digests):
+    shard(recipe("undisturbed"))
+    write_until_killed(recipe(), "jpeg_bytes", 30)
+    first = tmp_path / "shards" / "train" / "tiny-000000.tar"
+    os.truncate(first, 1000)
+    (tmp_path / "shards" / "train" / "tiny-000001.idx.parquet").unlink()
+    before = inodes(tmp_path / "shards")
+    later = (first.stat().st_mtime + 10,) * 2
+    for path in (raw / "images").iterdir():
+        os.utime(path, later)
+    shard(recipe())
+    assert not before.items() & inodes(tmp_path / "shards").items()
+    assert digests(tmp_path / "shards") == digests(tmp_path / "undisturbed")
+
+
+def test_a_finished_folder_returns_at_once(recipe, tmp_path, monkeypatch):
+    manifest = shard(recipe())
+    before = inodes(tmp_path / "shards")
+    monkeypatch.setattr("data_tools.shards.build.write_shard", None)
+    assert shard(recipe(workers=2)) == manifest
+    assert inodes(tmp_path / "shards") == before
+
+
+def test_another_recipe_in_the_same_folder_is_refused(recipe, tmp_path, digests):
+    shard(recipe())
+    before = digests(tmp_path / "shards")
+    changed = recipe(pack=PackConfig(samples_per_shard=7, quality=80, workers=1))
+    with pytest.raises(ConfigError, match=r"pack\.quality is 92 there, 80 here.*another output.*delete"):
+        shard(changed)
+    assert digests(tmp_path / "shards") == before
+
+
+def test_other_images_in_the_same_folder_are_refused(recipe, raw, draw):
+    shard(recipe())
+    draw(raw / "images" / "img03.jpg", 999)
+    with pytest.raises(ConfigError, match="have changed since"):
+        shard(recipe())
+
+
+def test_a_folder_of_something_else_is_left_alone(recipe, tmp_path):
+    (tmp_path / "shards" / "train").mkdir(parents=True)
+    (tmp_path / "shards" / "train" / "cat.jpg").write_bytes(b"cat")
+    with pytest.raises(ConfigError, match="not empty and holds no shards"):
+        shard(recipe())
+    assert [path.name for path in (tmp_path / "shards").rglob("*")] == ["train", "cat.jpg"]
+
+
+def test_two_writers_do_not_share_a_folder(recipe, tmp_path):
+    write_until_killed(recipe(), "jpeg_bytes", 30)
+    with (tmp_path / "shards" / ".parts" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another process is writing"):
+            shard(recipe())
+
+
+def test_other_folders_of_the_same_data_give_the_same_bytes(recipe, raw, tmp_path, digests):
+    shard(recipe("here"))
+    shutil.copytree(raw, tmp_path / "elsewhere" / "raw", copy_function=shutil.copy)  # new times as well
+    config = recipe("there")
+    config.root = str(tmp_path / "elsewhere" / "raw")
+    shard(config)
+    assert digests(tmp_path / "here") == digests(tmp_path / "there")

@@ -1,0 +1,99 @@
+"""Near-duplicates: copies are found, other pictures are not, and the search equals the plain definition."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from data_tools.config import DedupConfig
+from data_tools.dedup import difference_hash, find_duplicates, near_pairs
+from mmfm.errors import ConfigError
+
+
+def scene(seed: int, size: int = 160) -> Image.Image:
+    """A smooth random picture: no two seeds look alike."""
+    grid = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    return Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def test_copies_in_other_sizes_and_formats_are_found(tmp_path: Path) -> None:
+    names = ["original.png", "other.png", "smaller.jpg", "recompressed.webp", "another.png"]
+    paths = [tmp_path / name for name in names]
+    scene(1).save(paths[0])
+    scene(2).save(paths[1])
+    scene(1).resize((90, 90)).save(paths[2], quality=70)
+    scene(1).resize((130, 130)).save(paths[3], quality=60)
+    scene(3).save(paths[4])
+    pairs = find_duplicates(paths, DedupConfig())
+    assert [(i, j) for i, j, _ in pairs] == [(0, 2), (0, 3), (2, 3)]
+    assert all(0 <= distance <= 10 for _, _, distance in pairs)
+
+
+def test_unreadable_and_flat_images_have_no_duplicates(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.jpg" for i in range(5)]
+    paths[0].write_bytes(b"no picture")
+    paths[1].write_bytes(b"")
+    for path in paths[2:4]:
+        Image.new("RGB", (64, 64), "gray").save(path)
+    buffer = io.BytesIO()
+    scene(1).save(buffer, "jpeg")
+    paths[4].write_bytes(buffer.getvalue()[:300])  # truncated
+    assert find_duplicates([*paths, tmp_path / "absent.jpg"], DedupConfig()) == []
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 140))
+def test_search_equals_its_definition(seed: int, limit: int) -> None:
+    rng = np.random.default_rng(seed)
+    hashes = rng.integers(0, 2**63, (30, 4), dtype=np.uint64)
+    hashes[5] = hashes[9]
+    hashes[7] = hashes[11] ^ np.uint64(0b1011)
+    expected = [
+        (i, j, distance)
+        for i in range(30)
+        for j in range(i + 1, 30)
+        if (distance := sum(int(a ^ b).bit_count() for a, b in zip(hashes[i], hashes[j], strict=True)))
+        <= limit
+    ]
+    assert sorted(near_pairs(hashes, limit)) == expected
+
+
+def test_search_crosses_blocks() -> None:
+    hashes = np.random.default_rng(0).integers(0, 2**63, (700, 4), dtype=np.uint64)
+    hashes[[3, 299, 650]] = hashes[3]
+    assert near_pairs(hashes, 10) == [(3, 299, 0), (3, 650, 0), (299, 650, 0)]
+
+
+@pytest.mark.parametrize(("side", "words"), [(8, 1), (16, 4), (12, 3)])
+def test_hash_fills_whole_words(tmp_path: Path, side: int, words: int) -> None:
+    scene(1).save(tmp_path / "a.png")
+    bits = difference_hash(tmp_path / "a.png", side)
+    assert bits is not None and bits.shape == (words,) and bits.dtype == np.uint64
+
+
+def test_impossible_settings(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="hash_side=1"):
+        find_duplicates([], DedupConfig(hash_side=1))
+
+
+@pytest.mark.realdata
+def test_known_pairs_of_the_real_data_are_found(real_data: Path) -> None:
+    """The list comes from the full-size originals; its clear pairs have to be found in these copies."""
+    with (real_data / "manifest.csv").open(newline="") as file:
+        places = {row["image_id"]: real_data / row["file"] for row in csv.DictReader(file)}
+    with (real_data / "near_duplicates.csv").open(newline="") as file:
+        listed = [
+            {Path(row["file_a"]).stem, Path(row["file_b"]).stem}
+            for row in csv.DictReader(file)
+            if int(row["dhash256_dist"]) <= 10
+        ]
+    listed = [pair for pair in listed if pair <= set(places)]
+    names = sorted(set().union(*listed))
+    found = [{names[i], names[j]} for i, j, _ in find_duplicates([places[n] for n in names], DedupConfig())]
+    assert len(listed) >= 10
+    assert sum(pair in found for pair in listed) >= 0.9 * len(listed)
+    assert len(found) <= 1.5 * len(listed)
