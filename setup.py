@@ -22,7 +22,6 @@ setup(
         "deepspeed>=0.19.8",
         "imagehash>=4.3",  # perceptual hashes of near-duplicates
         "jinja2>=3.1",  # the report
-        "matplotlib>=3.9",  # its curves
         "numpy>=2",
         "omegaconf>=2.4",
         "opencv-python-headless>=4.10",  # crop, resize and the colour matrix

@@ -66,7 +66,7 @@ def run_pipeline(recipe: Path, words: Sequence[str] = ()) -> Path:
 
 def load_pipeline(recipe: Path, words: Sequence[str] = ()) -> PipelineConfig:
     """The config of the pipeline itself. Raises `ConfigError`, also for raw data that it wants and lacks."""
-    given = OmegaConf.merge(read_yaml(recipe), parse_overrides(words))
+    given: Any = OmegaConf.merge(read_yaml(recipe), parse_overrides(words))
     if "${data.root}" in OmegaConf.to_yaml(given) and "root" not in (given.get("data") or {}):
         raise ConfigError(f"{recipe} needs the raw data: give its folder as data.root=FOLDER")
     config: PipelineConfig = load_config("pipeline", recipe, words)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -71,13 +72,16 @@ def _stands_for_all(one: Found, main: list[Found]) -> bool:
 
 
 def _table(rows: list[Found]) -> Table:
-    table = Table(title="Results (95% intervals by bootstrap)", title_justify="left", title_style="bold")
-    for column in ("Run", "Suite", "Metric", "Measured on"):
-        table.add_column(column)
+    table = Table(
+        title="Results, 95% intervals by bootstrap", title_justify="left", box=SIMPLE, pad_edge=False
+    )
+    table.add_column("Suite", no_wrap=True)
+    table.add_column("Metric")
+    table.add_column("Measured on", overflow="fold")
     for column in ("n", "Value", "95% interval", "Chance"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(row.run, row.suite, row.result.label, _where(row.result), *_numbers(row.result))
+        table.add_row(row.suite, row.result.label, _where(row.result), *_numbers(row.result))
     return table
 
 

@@ -10,8 +10,6 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from webdataset import TarWriter
-
 from data_tools.config import PackConfig
 from data_tools.shards.images import UnusableImage, jpeg_bytes
 from data_tools.shards.plan import PARTS, Sample, ShardJob, write_text
@@ -100,6 +98,8 @@ def sha256_of(path: Path) -> str:
 
 def _write_tar(samples: list[Sample], tar: Path, pack: PackConfig) -> list[PackReject]:
     """Write the members of usable samples and return the others."""
+    from webdataset import TarWriter  # here, as it imports torch: seconds that reading shards can do without
+
     rejects = []
     with tar.open("wb") as file:
         writer = TarWriter(file, user=OWNER, group=OWNER, mode=READ_ONLY, mtime=0, encoder=False)

@@ -9,6 +9,7 @@ Everything here releases the GIL and runs on one thread.
 from __future__ import annotations
 
 import io
+import threading
 
 import cv2
 import numpy as np
@@ -21,6 +22,9 @@ cv2.setNumThreads(0)  # parallelism is over images; OpenCV's own threads would o
 
 PLAIN_SHRINK = 2.0  # above this factor plain bilinear sampling skips pixels
 _JPEG_MAGIC = b"\xff\xd8"
+
+
+_scratch = threading.local()  # pixels between decoding and resizing; fresh memory costs page faults
 
 
 class DecodeError(ValueError):
@@ -53,14 +57,19 @@ def decode_into(data: bytes, out: np.ndarray, side: float = 1.0, x: float = 0.0,
 
 
 def _decode(data: bytes, needed: float) -> np.ndarray:
-    """RGB pixels (h, w, 3): the smallest version whose sides are at least `needed`, else the whole."""
+    """RGB pixels (h, w, 3): the smallest version whose sides are at least `needed`, else the whole.
+
+    They lie in the scratch memory of this thread, until its next call.
+    """
     if data[:2] == _JPEG_MAGIC:
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data)
             factor = _shrink_factor(min(height, width), needed)
-            if factor == 1:
-                return simplejpeg.decode_jpeg(data)
-            return simplejpeg.decode_jpeg(data, min_height=height // factor, min_width=width // factor)
+            least = (height // factor, width // factor) if factor > 1 else (0, 0)
+            room = -(-height // factor) * -(-width // factor) * 3
+            return simplejpeg.decode_jpeg(
+                data, min_height=least[0], min_width=least[1], buffer=_scratch_of(room)
+            )
         except ValueError:
             pass  # CMYK, or a flaw that Pillow may forgive
     try:
@@ -68,6 +77,13 @@ def _decode(data: bytes, needed: float) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DecodeError(str(error)) from error
+
+
+def _scratch_of(size: int) -> np.ndarray:
+    memory = getattr(_scratch, "memory", None)
+    if memory is None or len(memory) < size:
+        memory = _scratch.memory = np.empty(size, np.uint8)
+    return memory
 
 
 def _shrink_factor(short_side: int, needed: float) -> int:

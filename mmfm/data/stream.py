@@ -28,6 +28,7 @@ from mmfm.data.augment import (
 )
 from mmfm.data.batch import Batch
 from mmfm.data.batching import Batching
+from mmfm.data.buffers import BufferPool
 from mmfm.data.counter import hashed, uniforms
 from mmfm.data.decode import DecodeError, decode_into
 from mmfm.data.index import CorruptSample, Split
@@ -86,7 +87,8 @@ class TrainStream:
         self._notes = notes
         self._seed = seed
         self._on_device = on_device  # flips and colour are left to `Batch.to`
-        self._pinned = pinned  # page-locked images, which travel to a GPU in the background
+        # page-locked images travel to a GPU in the background
+        self._buffers = BufferPool((batching.share, config.image_size, config.image_size, 3), pinned)
         self._read = 0
         self._workers = Workers(config.workers)
 
@@ -118,12 +120,11 @@ class TrainStream:
         self.close()
 
     def _plan(self, start: int) -> _Step:
-        share, size = self._batching.share, self._config.image_size
+        share = self._batching.share
         positions = np.arange(start, start + share)
         samples = self.order.samples(start, start + share)
         drawn = draw_augmentation(self._config.augment, self._seed, positions)
-        images = torch.empty((share, size, size, 3), dtype=torch.uint8, pin_memory=self._pinned)
-        return _Step(positions, samples, drawn, images)
+        return _Step(positions, samples, drawn, self._buffers.take())
 
     def _tasks(self, step: _Step) -> list[Callable[[], list[CorruptSample]]]:
         rows = range(0, len(step.positions), _PIECE)

@@ -106,7 +106,7 @@ def compute_features(
     records: list[Record] = []
     values: dict[str, list[torch.Tensor]] = {}
     steps = -(-len(samples) // reading.batch)
-    for images, batch_records, batch_ids in track(batches, f"features of {split.name}", steps):
+    for images, batch_records, batch_ids in track(batches, f"features of {split.name}, batches", steps):
         for name, value in compute(images.to(device), batch_records).items():
             values.setdefault(name, []).append(value.float().cpu())
         records.extend(batch_records)

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from mmfm.errors import DataError
 from mmfm.taxonomy import CLASSES
 
-STRENGTHS = (0.001, 0.01, 0.1)  # inverse strengths of the penalty to choose from
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse strengths of the penalty to choose from
 DEFAULT_STRENGTH = 0.01  # where there is nothing to choose by
 ITERATIONS = 300  # more changes predictions little; a warning about it helps nobody
 

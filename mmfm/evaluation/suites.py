@@ -37,7 +37,9 @@ def zeroshot(subject: Subject) -> Outcome:
     prompts = fill_prompts(subject.config.prompts)
     features = subject.encoded(subject.config.split)
     texts = [prompt for of_class in prompts for prompt in of_class]
-    embedded = embed_texts(texts, subject.loaded, subject.config.batch, subject.device, "class prompts")
+    embedded = embed_texts(
+        texts, subject.loaded, subject.config.batch, subject.device, "class prompts, batches"
+    )
     vectors = prompt_embeddings(embedded.view(len(prompts), -1, embedded.shape[1]))
     candidates: dict[str, list[str]] = {}
 
@@ -63,7 +65,7 @@ def retrieval(subject: Subject) -> Outcome:
         )
     features = everything.take(noted)
     notes = NoteTable.of([record.notes[config.note].text for record in features.records])
-    what = f"{len(notes.texts)} different notes"
+    what = f"{len(notes.texts)} different notes, batches"
     embedded = embed_texts(notes.texts, subject.loaded, config.batch, subject.device, what)
     outcome = Outcome(skipped=_skipped(everything, **{NO_NOTE: int((~noted).sum())}))
     distinct: dict[str, int] = {}

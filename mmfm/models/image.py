@@ -20,6 +20,9 @@ class ImageTower(nn.Module):
 
     Takes images (b, 3, H, W), uint8 in 0..255 or float in [0, 1], and returns pooled features (b, width) in
     the dtype of the computation. The normalisation by channel is part of the tower.
+
+    Batch norms, in models that have them, take their statistics from the micro-batch of each process: their
+    numbers then depend on how a batch is dealt out, and the running statistics saved are those of rank 0.
     """
 
     def __init__(self, body: nn.Module, config: ImageTowerConfig, width: int) -> None:

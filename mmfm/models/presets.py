@@ -84,8 +84,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset_layer(given: DictConfig) -> DictConfig:
     """The values of the preset that the recipe and overrides name, for `mmfm.config.load(base=...)`.
 
-    Empty without a preset. A text tower given by the recipe in another way than the preset's (a `config`
-    instead of a `name` or the reverse) replaces the preset's. Raises `ConfigError` for an unknown preset.
+    Empty without a preset. A text tower that the recipe gives in another way than the preset (a `config`
+    instead of a `name`, or the reverse) replaces all of the preset's. Raises `ConfigError` for an unknown
+    preset.
     """
     name = OmegaConf.select(given, "model.preset", default="")
     if not name:
@@ -95,5 +96,5 @@ def preset_layer(given: DictConfig) -> DictConfig:
     layer = OmegaConf.create({"model": PRESETS[name]})
     for key, other in (("name", "config"), ("config", "name")):
         if OmegaConf.select(given, f"model.text.{key}") and other in layer.model.text:
-            del layer.model.text[other]
+            del layer.model["text"]  # its tokenizer, pooling and freezing belong to the other tower
     return layer

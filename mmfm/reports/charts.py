@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
-from mmfm.reports.format import compact
+from mmfm.reports.format import TINY, compact
 
 WIDTH, HEIGHT = 360, 190  # user units; the page shows a chart at about this size at any screen width
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 26
@@ -59,7 +59,7 @@ def line_chart(points: Points, name: str, smooth: bool = False, from_zero: bool 
 
 def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
     """Round numbers that cover [low, high], about `about` steps apart."""
-    if high <= low:
+    if high - low < TINY:
         high = low + (abs(low) * 0.1 or 1.0)
     rough = (high - low) / about
     unit = 10.0 ** math.floor(math.log10(rough))
@@ -95,8 +95,8 @@ def _grid(axes: Axes, x_ticks: list[float], y_ticks: list[float]) -> str:
             f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{compact(tick)}</text>'
         )
     for tick in x_ticks:
-        if tick < axes.x_low:
-            continue
+        if tick < axes.x_low or not tick.is_integer():
+            continue  # there is no step 2.5
         x = axes.x(tick)
         anchor = "end" if x > WIDTH - 30 else "middle"
         parts.append(

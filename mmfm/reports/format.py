@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 MISSING = "–"
+TINY = 1e-99  # below it a number is shown as 0
 
 
 def count(value: float) -> str:
@@ -34,9 +35,9 @@ def percent(value: float) -> str:
 
 def compact(value: float) -> str:
     """A short label for axes: 12000 -> "12k", 0.0005 -> "5e-4"."""
-    if value == 0:
-        return "0"
     size = abs(value)
+    if size < TINY:
+        return "0"
     if size < 1e-3:
         exponent = math.floor(math.log10(size))
         return f"{value / 10**exponent:.3g}e{exponent}"

@@ -40,6 +40,7 @@ CURVES = (  # key in metrics.jsonl, title, smoothed, axis from zero
     ("data_wait_share", "Share of time waiting for data", True, True),
 )
 
+COMMIT = 12  # characters of a commit that are shown
 CLASS_RECALLS = {f"recall_{code}": code for code in CODES}  # metric -> class code
 
 
@@ -183,5 +184,6 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             entries += _flat(value, "" if name in ("packages", "versions") else f"{prefix}{name} ")
         elif value not in ("", None, []):
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = text[:COMMIT] if name == "git" else text
             entries.append((f"{prefix}{name}", text))
     return entries

@@ -5,6 +5,7 @@ It owns devices, precision, ZeRO, accumulation, clipping and the saved state. Th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
 from torch import Tensor, nn
+from transformers.integrations import unset_hf_deepspeed_config
 
 from mmfm import distributed
 from mmfm.config.schema import OptimConfig, TrainConfig
@@ -27,6 +29,11 @@ from mmfm.training.optim import build_optimizer, set_learning_rate
 # DeepSpeed would compile this operator for half a minute at the first start, and a killed build leaves a lock
 # on which later runs hang. Gloo's own reduction serves CPU runs; GPU runs use NCCL anyway.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+# torch 2.13 renames collectives that DeepSpeed and torch 2.11 know by their old names.
+warnings.filterwarnings(
+    "ignore", message=".*is deprecated", category=FutureWarning, module="torch.distributed"
+)
 
 ENGINE_TAG = "engine"
 Term = tuple[Tensor, Tensor]  # what to run backward on, and the loss to report
@@ -55,11 +62,14 @@ def process_group(
         },
         "steps_per_print": 10**9,
     }
+    plugin = DeepSpeedPlugin(hf_ds_config=settings, gradient_accumulation_steps=accumulation)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     accelerator = Accelerator(
-        deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=settings, gradient_accumulation_steps=accumulation),
-        kwargs_handlers=[InitProcessGroupKwargs(backend=backend)],
+        deepspeed_plugin=plugin, kwargs_handlers=[InitProcessGroupKwargs(backend=backend)]
     )
+    # Accelerate has told transformers of the plugin, which at stage 3 makes it shard its models while they are
+    # built, in low precision and apart from ours. Engine shards all of the model at once.
+    unset_hf_deepspeed_config()
     yield accelerator
     distributed.barrier()
     dist.destroy_process_group()
@@ -108,8 +118,10 @@ class Engine:
         agreed = self._agree(local, stop)
         if agreed[2]:
             self._blame(local, batches)
+        plain_norm = self._plain_grad_norm()
         self._engine.step()
-        return StepOutcome(float(agreed[0]), self._grad_norm(), bool(agreed[1]))
+        norm = self._engine.get_global_grad_norm() if plain_norm is None else plain_norm
+        return StepOutcome(float(agreed[0]), float(norm), bool(agreed[1]))
 
     def state_dict(self) -> dict[str, Tensor] | None:
         """All weights, gathered from all ranks; None on ranks that do not hold them. Collective."""
@@ -158,9 +170,12 @@ class Engine:
             "step before are kept. Lower optim.lr, lengthen optim.warmup_steps or set optim.clip_norm."
         )
 
-    def _grad_norm(self) -> float:
-        norm = self._engine.get_global_grad_norm()
-        return float(norm) if norm is not None else float("nan")
+    def _plain_grad_norm(self) -> float | None:
+        """Norm before clipping where DeepSpeed keeps none itself: the plain optimizer of fp32 at stage 0."""
+        if not isinstance(self._engine.optimizer, torch.optim.Optimizer):
+            return None
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients))
 
 
 def run_on_first_rank(action: Any) -> Any:

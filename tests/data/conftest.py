@@ -97,7 +97,7 @@ def tiny(write_shards: WriteShards, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
     """A tokenizer fitted on the notes of `tiny`."""
-    return fit_tokenizer((note.text for n in range(38) for note in record(n).notes.values()), 200)
+    return fit_tokenizer((note.text for n in range(38) for note in record(n).notes.values()), 400)
 
 
 @pytest.fixture

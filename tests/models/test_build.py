@@ -189,9 +189,13 @@ def test_presets_are_valid_and_yield_to_the_recipe(name: str) -> None:
 
 
 def test_recipe_replaces_the_text_tower_of_a_preset(recipe: Recipe) -> None:
-    assert recipe("model.text.name=somewhere").text.config == {}
-    changed = recipe("model.preset=minilm_cpu", "model.text.config.model_type=bert").text
-    assert changed.name == "" and changed.config == {"model_type": "bert"}
+    """With all that belongs to it: a fitted tokenizer would feed a pretrained tower nonsense."""
+    named = recipe("model.text.name=somewhere").text
+    assert (named.config, named.tokenizer) == ({}, "")
+    described = recipe("model.preset=minilm_cpu", "model.text.config.model_type=bert").text
+    assert (described.name, described.config, described.freeze) == ("", {"model_type": "bert"}, False)
+    adjusted = recipe("model.text.config.hidden_size=64").text
+    assert adjusted.config["num_hidden_layers"] == 2, "a changed key leaves the others"
 
 
 def test_unknown_preset_is_named() -> None:

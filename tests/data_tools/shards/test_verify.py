@@ -243,5 +243,5 @@ def test_a_folder_without_a_manifest_is_refused(folder):
     with pytest.raises(DataError, match="not valid JSON"):
         verify(folder)
     (folder / "dataset.json").unlink()
-    with pytest.raises(DataError, match="no dataset.json"):
+    with pytest.raises(DataError, match=r"no dataset\.json"):
         verify(folder)
