@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -73,11 +72,11 @@ def _stands_for_all(one: Found, main: list[Found]) -> bool:
 
 def _table(rows: list[Found]) -> Table:
     table = Table(
-        title="Results, 95% intervals by bootstrap", title_justify="left", box=SIMPLE, pad_edge=False
+        title="Results, 95% intervals by bootstrap", title_justify="left", box=None, padding=(0, 1, 0, 0)
     )
     table.add_column("Suite", no_wrap=True)
     table.add_column("Metric")
-    table.add_column("Measured on", overflow="fold")
+    table.add_column("Measured on", min_width=17)
     for column in ("n", "Value", "95% interval", "Chance"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
