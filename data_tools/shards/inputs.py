@@ -64,14 +64,15 @@ def read_inputs(cfg: ShardsConfig) -> Inputs:
     for number, source in enumerate(cfg.sources):
         result = read_source(source, root)
         rejects = list(result.rejects)
-        for position, (record, image) in enumerate((item.record, item.image) for item in result.records):
-            file = os.path.relpath(image, root)
+        for item in result.records:
+            record = item.record
+            file = os.path.relpath(item.image, root)
             if record.key in taken:
                 reason = f"key {record.key} is taken by another source"
-                rejects.append(Reject(record.dataset, 0, file, reason))
+                rejects.append(Reject(record.dataset, item.row, file, reason))
                 continue
             taken.add(record.key)
-            inputs.samples.append(Sample(number, position, record, image, file))
+            inputs.samples.append(Sample(number, item.row, record, item.image, file))
         named = result.records[0].record.dataset if result.records else source.dataset or source.kind
         rows = len(result.records) + len(result.rejects)
         inputs.sources.append(SourceInputs(named, source, rows, rejects))

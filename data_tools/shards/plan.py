@@ -25,10 +25,10 @@ SAME_PLAN_KEYS = ("root", "output", "max_reject_share")  # may change between ru
 
 @dataclass
 class Sample:
-    """One image that is to be packed. `source` and `position` number it within the recipe."""
+    """One image that is to be packed. `source` numbers the recipe's sources, `row` its metadata."""
 
     source: int
-    position: int
+    row: int
     record: Record  # with its notes
     image: Path
     file: str  # the image, relative to the recipe's root

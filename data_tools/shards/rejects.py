@@ -54,12 +54,14 @@ class RejectTally:
         writer.writerow(COLUMNS)
         for number in range(len(self.inputs.sources)):
             for reject in self._of_source(number):
-                writer.writerow((reject.dataset, reject.row or "", reject.file, reject.reason))
+                writer.writerow((reject.dataset, reject.row, reject.file, reject.reason))
         write_text(self.path, text.getvalue())
 
     def _of_source(self, number: int) -> list[Reject]:
         source = self.inputs.sources[number]
         packing = sorted(
-            (reject for reject in self.packing if reject.source == number), key=lambda reject: reject.position
+            (reject for reject in self.packing if reject.source == number), key=lambda reject: reject.row
         )
-        return source.rejects + [Reject(source.dataset, 0, reject.file, reject.reason) for reject in packing]
+        return source.rejects + [
+            Reject(source.dataset, reject.row, reject.file, reject.reason) for reject in packing
+        ]

@@ -29,7 +29,7 @@ class PackReject:
     """A planned sample whose image cannot be packed; the first three are those of the `Sample`."""
 
     source: int
-    position: int
+    row: int
     file: str
     reason: str
 
@@ -108,7 +108,7 @@ def _write_tar(samples: list[Sample], tar: Path, pack: PackConfig) -> list[PackR
                 try:
                     image = jpeg_bytes(sample.image, pack)
                 except UnusableImage as error:
-                    rejects.append(PackReject(sample.source, sample.position, sample.file, str(error)))
+                    rejects.append(PackReject(sample.source, sample.row, sample.file, str(error)))
                     continue
                 key, data = sample.record.key, record_bytes(sample.record)
                 writer.write({"__key__": key, IMAGE_EXTENSION: image, JSON_EXTENSION: data})

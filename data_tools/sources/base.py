@@ -21,10 +21,11 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """A record and the file that holds its image."""
+    """A record, the file that holds its image, and its row of the metadata (the header is row 1)."""
 
     record: Record
     image: Path
+    row: int
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Collector:
         if record.key in self._seen:
             raise BadRowError(f"duplicate id {record.image_id!r}, first in row {self._seen[record.key]}")
         self._seen[record.key] = number
-        self.result.records.append(SourceRecord(record, image))
+        self.result.records.append(SourceRecord(record, image, number))
 
     def reject(self, dataset: str, number: int, file: str, reason: str) -> None:
         """List a row that cannot be used."""

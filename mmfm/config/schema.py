@@ -93,7 +93,7 @@ class TextTowerConfig:
 class ModelConfig:
     """Two towers and their projection into one space."""
 
-    preset: str = option("", "named starting point: see `mmfm pretrain --help`; other keys change it")
+    preset: str = option("", "named starting point, listed by `mmfm pretrain --keys`; other keys change it")
     image: ImageTowerConfig = option(ImageTowerConfig(), "the image tower")
     text: TextTowerConfig = option(TextTowerConfig(), "the text tower")
     embed_dim: int = option(256, "width of the shared space")

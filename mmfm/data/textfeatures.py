@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,8 @@ class TextFeatureCache:
         """
         target = tokens.folder / f"features-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         if not target.is_dir():
-            publish(target, lambda folder: _build(folder, tokens, encode, torch.device(device)))
+            with _all_cores():
+                publish(target, lambda folder: _build(folder, tokens, encode, torch.device(device)))
         return cls(target, tokens.strategies)
 
     def get(self, numbers: np.ndarray, samples: np.ndarray) -> np.ndarray:
@@ -43,6 +46,17 @@ class TextFeatureCache:
             for n, s in zip(numbers.tolist(), samples.tolist(), strict=True)
         ]
         return np.stack(rows)
+
+
+@contextmanager
+def _all_cores() -> Iterator[None]:
+    """Let torch use every core for a while: the other processes of the run wait for this one anyway."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.no_grad()

@@ -80,7 +80,8 @@ class Tokenizer:
 def fit_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """Fit a lower-case byte-pair tokenizer that adds [CLS] and [SEP]. The same texts give the same one.
 
-    `vocab_size` is an upper bound: few texts yield fewer pieces. Raises `DataError` when there is no text.
+    `vocab_size` is an upper bound above the 256 bytes: few texts yield fewer pieces. Raises `DataError` when
+    there is no text.
     """
     # Not WordPiece: the library numbers its word-inner letters in the order of a randomised hash map, so that
     # ties between merges fall differently in every process.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
 from mmfm.config.schema import EvaluateConfig
 from mmfm.data.index import Split
@@ -71,7 +70,7 @@ class Subject:
         model = self.loaded.model
         assert isinstance(model, DualEncoder)
         pooled = model.image(images)
-        return {POOLED: pooled, EMBEDDING: normalize(model.image_head(pooled).float(), dim=-1)}
+        return {POOLED: pooled, EMBEDDING: model.encode_image_features(pooled)}
 
     def _classify(self, images: torch.Tensor, records: list[Record]) -> dict[str, torch.Tensor]:
         model = self.loaded.model

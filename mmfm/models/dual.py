@@ -59,7 +59,11 @@ class DualEncoder(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """(b, 3, H, W) uint8, or float in [0, 1] -> (b, embed_dim)."""
-        return _embed(self.image_head, self.image(images))
+        return self.encode_image_features(self.image(images))
+
+    def encode_image_features(self, features: Tensor) -> Tensor:
+        """(b, image width), the image tower's output -> (b, embed_dim)."""
+        return _embed(self.image_head, features)
 
     def encode_text(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(b, T) int64 and (b, T) mask -> (b, embed_dim)."""

@@ -67,8 +67,8 @@ def process_group(
     accelerator = Accelerator(
         deepspeed_plugin=plugin, kwargs_handlers=[InitProcessGroupKwargs(backend=backend)]
     )
-    # Accelerate has told transformers of the plugin, which at stage 3 makes it shard its models while they are
-    # built, in low precision and apart from ours. Engine shards all of the model at once.
+    # Accelerate has told transformers of the plugin, which at stage 3 makes it shard its models while they
+    # are built, in low precision and apart from ours. Engine shards all of the model at once.
     unset_hf_deepspeed_config()
     yield accelerator
     distributed.barrier()

@@ -89,8 +89,10 @@ def test_unreadable_images_are_listed_and_counted(recipe, raw, tmp_path):
     (raw / "images" / "img08.jpg").write_bytes(whole[: len(whole) // 2])
     (raw / "images" / "img09.jpg").unlink()
     manifest = shard(recipe(max_reject_share=0.1))
-    rejects = {Path(row["file"]).name: row["reason"] for row in read_rejects(tmp_path / "shards")}
-    assert rejects.keys() == {"img07.jpg", "img08.jpg", "img09.jpg"}
+    listed = read_rejects(tmp_path / "shards")
+    rows = {Path(row["file"]).name: row["row"] for row in listed}
+    assert rows == {"img07.jpg": "9", "img08.jpg": "10", "img09.jpg": "11"}  # the header is row 1
+    rejects = {Path(row["file"]).name: row["reason"] for row in listed}
     assert rejects["img07.jpg"] == "cannot be decoded: not an image"
     assert "truncated" in rejects["img08.jpg"].lower()
     assert sum(info.samples for info in manifest.splits.values()) == 45
