@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from launch.lifeline import end_with_parent
-from mmfm.errors import UserError
+from mmfm.errors import USER_ERROR_EXIT, UserError
 
 
 def resolve(reference: str) -> Any:
@@ -54,6 +54,10 @@ class Job:
         signal.signal(signal.SIGTERM, _leave)
         try:
             resolve(self.function)(self.typed_config())
+        except UserError as error:
+            _leave_error(here.paths.folder, place.rank, error)
+            print(f"mmfm: error: {error}", flush=True)  # into the log; the launcher shows it to people
+            sys.exit(USER_ERROR_EXIT)
         except Exception as error:
             _leave_error(here.paths.folder, place.rank, error)
             raise

@@ -4,6 +4,8 @@ The command line prints their message without a traceback and exits with code 2.
 stays an ordinary exception (or a failed `assert`) and keeps its traceback.
 """
 
+USER_ERROR_EXIT = 2  # exit code of a command, and of each of its processes, that met a `UserError`
+
 
 class UserError(ValueError):
     """Something the user can mend. The message names the thing and the way out."""

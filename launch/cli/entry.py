@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from launch.cli import bench, data, jobs, notes, pipeline, report
 from mmfm import __version__
-from mmfm.errors import UserError
+from mmfm.errors import USER_ERROR_EXIT, UserError
 
 EPILOG = """\
 a first run:
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except UserError as error:
         print(f"mmfm: error: {error}", file=sys.stderr)
-        return 2
+        return USER_ERROR_EXIT
     except KeyboardInterrupt:
         print("mmfm: stopped", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import signal
 import time
 from pathlib import Path
 
 import pytest
+import training_processes as runs
 
 from mmfm.models.build import load_model
 from mmfm.training.checkpoint import newest_checkpoint
-
-# The helpers stand in conftest.py, which pytest does not let one import by name.
-_spec = importlib.util.spec_from_file_location("training_runs", Path(__file__).with_name("conftest.py"))
-assert _spec and _spec.loader
-runs = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(runs)
 
 
 def settings(shards: Path, root: Path, *more: str) -> list[str]:
