@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmfm.errors import ConfigError
+from mmfm.files import write_atomically
 
 T = TypeVar("T")
 Layer = tuple[DictConfig, str]  # values, and the name of the place they come from
@@ -38,14 +39,14 @@ def load(
     given = OmegaConf.create({})
     for values, place in layers:
         check_keys(schema, values, place)
-        given = typing.cast(DictConfig, OmegaConf.merge(given, values))
+        given = _merge(given, values, place)
     if base is not None:
         layers.insert(0, (base(given), "preset"))
     merged = OmegaConf.structured(schema)
     for values, place in layers:
         merged = _merge(merged, values, place)
     config = _to_object(merged)
-    check_choices(config)
+    check_values(config)
     return typing.cast(T, config)
 
 
@@ -93,8 +94,7 @@ def to_yaml(config: Any) -> str:
 
 def dump(config: Any, path: Path) -> None:
     """Write the whole config as YAML."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_yaml(config))
+    write_atomically(path, to_yaml(config))
 
 
 def check_keys(schema: type, values: Any, place: str, prefix: str = "") -> None:
@@ -111,19 +111,32 @@ def check_keys(schema: type, values: Any, place: str, prefix: str = "") -> None:
         check_keys(typing.cast(type, hints[key]), values[key], place, f"{name}.")
 
 
-def check_choices(config: Any, prefix: str = "") -> None:
-    """Refuse values outside the choices that their option names."""
+def check_values(config: Any, prefix: str = "") -> None:
+    """Refuse values outside the choices and bounds of their options. Raises `ConfigError` naming the key."""
     for spec in fields(config):
         value = getattr(config, spec.name)
         name = f"{prefix}{spec.name}"
-        choices = spec.metadata.get("choices", ())
         entries = value if isinstance(value, list) else [value]
         for entry in filter(is_dataclass, entries):
-            check_choices(entry, f"{name}.")
-        if is_dataclass(value):
-            continue
-        if choices and value not in choices:
-            raise ConfigError(f"{name}={value!r} is not one of {', '.join(choices)}")
+            check_values(entry, f"{name}.")
+        if not is_dataclass(value) and value != "???":
+            _check_value(name, value, spec.metadata)
+
+
+def _check_value(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    choices, length = rules.get("choices"), rules.get("length")
+    if choices and value not in choices:
+        raise ConfigError(f"{name}={value!r} is not one of {', '.join(choices)}")
+    if length is not None and len(value) != length:
+        raise ConfigError(f"{name}={value} must have {length} entries")
+    numbers = list(value.values()) if isinstance(value, dict) else value
+    numbers = numbers if isinstance(numbers, list) else [numbers]
+    low, high = rules.get("minimum"), rules.get("maximum")
+    for number in numbers if low is not None or high is not None else []:
+        if low is not None and not number >= low:
+            raise ConfigError(f"{name}={value} must be at least {low}")
+        if high is not None and not number <= high:
+            raise ConfigError(f"{name}={value} must be at most {high}")
 
 
 def _recipe_layer(recipe: str | Path | None) -> Layer | None:
@@ -137,7 +150,7 @@ def _override_layer(overrides: Sequence[str]) -> Layer | None:
 def _merge(merged: DictConfig, values: DictConfig, place: str) -> DictConfig:
     try:
         return typing.cast(DictConfig, OmegaConf.merge(merged, values))
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, TypeError, ValueError) as error:
         raise ConfigError(f"{_key(error)} in {place}: {_first_line(error)}") from error
 
 
@@ -172,7 +185,7 @@ def _items(hint: Any, value: Any) -> Any:
     return value
 
 
-def _key(error: OmegaConfBaseException) -> str:
+def _key(error: Exception) -> str:
     return str(getattr(error, "full_key", None) or getattr(error, "key", None) or "a value")
 
 

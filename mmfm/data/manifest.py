@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmfm.errors import DataError
+from mmfm.files import write_atomically
 
 MANIFEST_NAME = "dataset.json"
 SCHEMA = 1
@@ -85,12 +87,17 @@ class Manifest:
                 "`mmfm data shard`"
             ) from error
 
+    def digest(self, split: str) -> str:
+        """sha256 over the shards of a split, "" for a split that is not there: equal for equal samples."""
+        shards = self.splits[split].shards if split in self.splits else []
+        return (
+            hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest() if shards else ""
+        )
+
     def write(self, folder: str | Path) -> Path:
         """Write `dataset.json` into `folder` at once (by rename) and return its path."""
         path = Path(folder) / MANIFEST_NAME
-        part = path.with_suffix(".json.part")
-        part.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
-        part.replace(path)
+        write_atomically(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
         return path
 
 

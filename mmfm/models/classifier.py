@@ -18,7 +18,7 @@ class Classifier(nn.Module):
     readable. A tower that is not needed is not kept, so that no parameter is left without a gradient.
     """
 
-    def __init__(self, encoder: DualEncoder, inputs: str, freeze_towers: bool = False) -> None:
+    def __init__(self, encoder: DualEncoder, inputs: str) -> None:
         super().__init__()
         assert inputs in ("image", "note", "both"), inputs
         self.spec = replace(encoder.spec, kind="classifier", inputs=inputs)
@@ -26,8 +26,11 @@ class Classifier(nn.Module):
         self.text = encoder.text if inputs in ("note", "both") else None
         self.image_classifier = nn.Linear(encoder.image.width, len(CLASSES)) if self.image else None
         self.text_classifier = nn.Linear(encoder.text.width, len(CLASSES)) if self.text else None
+
+    def freeze_towers(self) -> None:
+        """Train the linear classifiers alone from now on."""
         for tower in (self.image, self.text):
-            if tower is not None and freeze_towers:
+            if tower is not None:
                 tower.freeze()
 
     def forward(

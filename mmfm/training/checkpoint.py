@@ -12,15 +12,16 @@ moment leaves the one before.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mmfm.errors import CheckpointError
+from mmfm.files import file_digest, write_atomically
 from mmfm.progress import say
 
 PREFIX = "step_"
@@ -45,8 +46,9 @@ def folder_name(step: int) -> str:
 def begin(checkpoints: Path, step: int) -> Path:
     """Make the empty folder that a checkpoint is built in. Run by one rank; leftovers are removed."""
     checkpoints.mkdir(parents=True, exist_ok=True)
+    for leftover in checkpoints.glob(".saving-*"):
+        shutil.rmtree(leftover)
     draft = checkpoints / f".saving-{folder_name(step)}"
-    shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     return draft
 
@@ -56,9 +58,12 @@ def commit(draft: Path, position: Position) -> Path:
 
     A valid checkpoint of the same step is never overwritten; a damaged one is moved aside.
     """
-    files = {str(p.relative_to(draft)): _describe(p) for p in sorted(draft.rglob("*")) if p.is_file()}
+    paths = [path for path in sorted(draft.rglob("*")) if path.is_file()]
+    files = {str(path.relative_to(draft)): _describe(path) for path in paths}
+    for path in [*paths, *{path.parent for path in paths}]:
+        _sync(path)
     manifest = {"schema": 1, **asdict(position), "files": files}
-    _write(draft / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    write_atomically(draft / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     final = draft.parent / folder_name(position.step)
     if final.exists():
         if damage(final) is None:
@@ -67,36 +72,38 @@ def commit(draft: Path, position: Position) -> Path:
         final.rename(draft.parent / f".damaged-{final.name}-{os.getpid()}")
     draft.rename(final)
     _sync(draft.parent)
-    _write(draft.parent / ".latest", final.name + "\n")
-    (draft.parent / ".latest").replace(draft.parent / "latest")
+    write_atomically(draft.parent / "latest", final.name + "\n")
     return final
 
 
-def retain(checkpoints: Path, keep: int, keep_every: int) -> None:
-    """Delete all but the newest `keep` checkpoints and those at multiples of `keep_every` steps."""
-    folders = sorted(checkpoints.glob(f"{PREFIX}*"))
-    for folder in folders[: max(0, len(folders) - max(1, keep))]:
+def retain(current: Path, keep: int, keep_every: int) -> None:
+    """Delete older checkpoints than `current`, but for the newest `keep` (it is one) and milestones.
+
+    Milestones are multiples of `keep_every` steps. Later ones, left by a run that went on from an earlier
+    step because they are damaged, are replaced when their step is reached.
+    """
+    older = [folder for folder in _steps(current.parent) if _step_of(folder) < _step_of(current)]
+    for folder in older[: max(0, len(older) - (keep - 1))]:
         if not keep_every or _step_of(folder) % keep_every:
             shutil.rmtree(folder)
 
 
 def read_position(folder: Path) -> Position:
     """The position that a checkpoint's manifest records. Raises `CheckpointError` if it has none."""
-    manifest = _manifest(folder)
-    return Position(**{name: manifest[name] for name in Position.__dataclass_fields__})
+    return _manifest(folder)[0]
 
 
 def damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint folder, or None when each file is there with its size and digest."""
     try:
-        files = _manifest(folder)["files"]
+        files = _manifest(folder)[1]
     except CheckpointError as error:
         return str(error)
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
             return f"{path} is missing"
-        if path.stat().st_size != expected["bytes"]:
+        if path.stat().st_size != expected.get("bytes"):
             return f"{path} has {path.stat().st_size} bytes instead of {expected['bytes']}"
         if _describe(path) != expected:
             return f"{path} was altered (its digest differs)"
@@ -104,12 +111,21 @@ def damage(folder: Path) -> str | None:
 
 
 def newest_valid(checkpoints: Path) -> Path | None:
-    """The newest whole checkpoint, or None; damaged ones are passed over with a warning."""
-    for folder in sorted(checkpoints.glob(f"{PREFIX}*"), reverse=True):
+    """The newest whole checkpoint; damaged ones are passed over with a warning. None where there is none yet.
+
+    Raises `CheckpointError` when there are some and all are damaged: starting over is for people to decide.
+    """
+    folders = _steps(checkpoints)
+    for folder in reversed(folders):
         wrong = damage(folder)
         if wrong is None:
             return folder
         say(f"warning: checkpoint {folder.name} is damaged and passed over: {wrong}")
+    if folders:
+        raise CheckpointError(
+            f"all {len(folders)} checkpoints in {checkpoints} are damaged: restore one, or delete that "
+            "folder to start over"
+        )
     return None
 
 
@@ -132,36 +148,36 @@ def newest_checkpoint(folder: str | Path) -> Path:
     return found
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path) -> tuple[Position, dict[str, dict[str, Any]]]:
+    """Position and files of a checkpoint. Raises `CheckpointError` for a manifest missing or malformed."""
     path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
+        values = json.loads(path.read_text())
+        files = {str(name): dict(described) for name, described in values["files"].items()}
+        return Position(**{name: int(values[name]) for name in Position.__dataclass_fields__}), files
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: the checkpoint was not finished") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    return manifest
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {type(error).__name__} {error}") from error
 
 
 def _describe(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "blake2b": hashlib.file_digest(file, "blake2b").hexdigest()}
+    return {"bytes": path.stat().st_size, "blake2b": file_digest(path, "blake2b")}
+
+
+def _steps(checkpoints: Path) -> list[Path]:
+    """Checkpoint folders, oldest first."""
+    names = re.compile(rf"{PREFIX}\d{{8}}")
+    return sorted(path for path in checkpoints.glob(f"{PREFIX}*") if names.fullmatch(path.name))
 
 
 def _step_of(folder: Path) -> int:
     return int(folder.name.removeprefix(PREFIX))
 
 
-def _write(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, so that it survives a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

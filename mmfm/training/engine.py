@@ -5,6 +5,7 @@ It owns devices, precision, ZeRO, accumulation, clipping and the saved state. Th
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,24 +105,29 @@ class Engine:
         Every rank calls it together; that is also where they agree on stopping. Raises `NonFiniteLossError`
         on all ranks, naming rank and samples, before anything is updated.
         """
+        number = int(self._engine.global_steps) + 1
         self._engine.train()
         set_learning_rate(self._engine.optimizer, rate)
         last = len(batches) - 1
         losses = []
-        for number, (term, loss) in enumerate(terms):
-            self._engine.set_gradient_accumulation_boundary(number == last)
+        for index, (term, loss) in enumerate(terms):
+            self._engine.set_gradient_accumulation_boundary(index == last)
             self._engine.backward(term)
             losses.append(loss.detach().double())
-            if number < last:
+            if index < last:
                 self._engine.step()
         local = torch.stack(losses).mean()
         agreed = self._agree(local, stop)
         if agreed[2]:
-            self._blame(local, batches)
-        plain_norm = self._plain_grad_norm()
+            self._blame(local, batches, number)
+        norm = self._plain_grad_norm()
+        if norm is not None:
+            check_norm(norm, number)
         self._engine.step()
-        norm = self._engine.get_global_grad_norm() if plain_norm is None else plain_norm
-        return StepOutcome(float(agreed[0]), float(norm), bool(agreed[1]))
+        if norm is None:  # DeepSpeed tells it only now; at least nothing is saved
+            norm = float(self._engine.get_global_grad_norm())
+            check_norm(norm, number)
+        return StepOutcome(float(agreed[0]), norm, bool(agreed[1]))
 
     def state_dict(self) -> dict[str, Tensor] | None:
         """All weights, gathered from all ranks; None on ranks that do not hold them. Collective."""
@@ -155,7 +161,7 @@ class Engine:
         mean = distributed.all_reduce_mean(flags.to(self.device))
         return [float(value) for value in mean]
 
-    def _blame(self, local: Tensor, batches: list[Batch]) -> None:
+    def _blame(self, local: Tensor, batches: list[Batch], number: int) -> None:
         """Raise `NonFiniteLossError` with the ranks and samples at fault."""
         mine = None if torch.isfinite(local) else [key for batch in batches for key in batch.keys]
         everyone: list[list[str] | None] = [None] * distributed.world_size()
@@ -166,7 +172,7 @@ class Engine:
             if keys
         )
         raise NonFiniteLossError(
-            f"the loss of step {self._engine.global_steps + 1} is not finite ({guilty}). The weights of the "
+            f"the loss of step {number} is not finite ({guilty}). The weights of the "
             "step before are kept. Lower optim.lr, lengthen optim.warmup_steps or set optim.clip_norm."
         )
 
@@ -176,6 +182,18 @@ class Engine:
             return None
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         return float(torch.nn.utils.get_total_norm(gradients))
+
+
+def check_norm(norm: float, step: int) -> None:
+    """Refuse a gradient that is not finite. The norm is that of all ranks, so all of them raise.
+
+    Raises `NonFiniteLossError`.
+    """
+    if not math.isfinite(norm):
+        raise NonFiniteLossError(
+            f"the gradient of step {step} is not finite, though its loss is. Started again, the run goes on "
+            "from its last checkpoint. Lower optim.lr or train in fp32."
+        )
 
 
 def run_on_first_rank(action: Any) -> Any:

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from mmfm.errors import CheckpointError
+from mmfm.files import write_atomically
 from mmfm.progress import say
 
 
@@ -20,12 +22,15 @@ class Meter:
 
     started: float
     waited: float = 0.0
-    steps: int = 0
     samples: int = 0
 
     @classmethod
     def start(cls) -> Meter:
         return cls(time.perf_counter())
+
+    def add(self, samples: int) -> None:
+        """Count one step of `samples` over all ranks."""
+        self.samples += samples
 
     def leave_out(self, seconds: float) -> None:
         """Take time that was not training (a save) out of the rates."""
@@ -52,8 +57,7 @@ class MetricsWriter:
     """
 
     def __init__(self, path: Path, tensorboard: Path, step: int, total: int) -> None:
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
-        path.write_text("".join(kept))
+        write_atomically(path, "".join(_lines_up_to(path, step)))
         self._file = path.open("a")
         self._board = SummaryWriter(str(tensorboard), purge_step=step + 1 if step else None)
         self._total = total
@@ -73,8 +77,19 @@ class MetricsWriter:
         say(f"step {step} of {self._total}: {shown}")
 
 
-def _lines(path: Path) -> list[str]:
-    """Complete lines of a JSONL file; a line cut short by a kill is dropped."""
-    if not path.exists():
-        return []
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+def _lines_up_to(path: Path, step: int) -> list[str]:
+    """Lines of a JSONL file up to `step`; a last line cut short by a kill is dropped.
+
+    Raises `CheckpointError` that names a line which is not JSON.
+    """
+    kept = []
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.endswith("\n") and json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, LookupError, TypeError) as error:
+            raise CheckpointError(
+                f"line {number} of {path} is no line of metrics ({error}): mend or delete it"
+            ) from error
+    return kept

@@ -9,6 +9,8 @@ from torch import nn
 
 from mmfm.config.schema import OptimConfig
 
+TOWERS = ("image", "text")  # as the dual encoder and the classifier name them
+
 
 def learning_rate(step: int, total: int, config: OptimConfig) -> float:
     """Rate of optimizer step `step` (0-based) of `total`: linear warm-up, then cosine decay.
@@ -26,13 +28,13 @@ def learning_rate(step: int, total: int, config: OptimConfig) -> float:
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     """AdamW over the trainable parameters, grouped by decay and by learning-rate factor.
 
-    Vectors and scalars (biases, norms, the temperature) have no decay. Parameters below a module named
-    `tower` take `tower_lr_scale`.
+    Vectors and scalars (biases, norms, the temperature) have no decay. Parameters of the two towers take
+    `tower_lr_scale`.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            kind = (parameter.ndim >= 2, "tower" in name)
+            kind = (parameter.ndim >= 2, name.split(".")[0] in TOWERS)
             groups.setdefault(kind, []).append(parameter)
     return torch.optim.AdamW(
         [

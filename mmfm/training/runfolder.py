@@ -22,8 +22,12 @@ from omegaconf import OmegaConf
 
 import mmfm
 from mmfm.config import dump
-from mmfm.config.schema import PretrainConfig, RunConfig
+from mmfm.config.flatten import flatten
+from mmfm.config.load import read_yaml
+from mmfm.config.schema import DataConfig, PretrainConfig, RunConfig
+from mmfm.data.manifest import Manifest
 from mmfm.errors import CheckpointError
+from mmfm.files import write_atomically
 
 # What may change between two starts of one run: where it runs, how often it reports and saves, and how
 # many threads feed it. Nothing here touches the losses.
@@ -63,20 +67,34 @@ class RunFolder:
         return self.path / "tb"
 
     def prepare(self, config: PretrainConfig) -> None:
-        """Create the folder, or check that the one that exists belongs to this config.
+        """Create the folder, or check that the one that exists belongs to this config and to these shards.
 
-        Raises `CheckpointError` that lists the settings that differ. Run by one process.
+        Raises `CheckpointError` that says what differs. Run by one process.
         """
         if self.config.exists():
             refuse_other_config(self.config, config)
-        self.path.mkdir(parents=True, exist_ok=True)
-        dump(config, self.config)
-        (self.path / "env.json").write_text(json.dumps(environment(), indent=2) + "\n")
+        self._claim_shards(config.data)
+        if not self.config.exists():
+            dump(config, self.config)
+        write_atomically(self.path / "env.json", json.dumps(environment(), indent=2) + "\n")
+
+    def _claim_shards(self, data: DataConfig) -> None:
+        """Tie the run to the content of its shards. Going on with others would change the order, and could
+        train on samples that a new split holds for testing."""
+        record = self.path / "data.json"
+        now = {"split": data.split, "sha256": Manifest.read(data.shards).digest(data.split)}
+        if not record.exists():
+            write_atomically(record, json.dumps(now) + "\n")
+        elif json.loads(record.read_text()) != now:
+            raise CheckpointError(
+                f"the shards in {data.shards} are not those that the run in {self.path} began with. Choose "
+                "another run.name, give the old shards as data.shards, or delete the run folder to start over"
+            )
 
 
 def refuse_other_config(path: Path, config: PretrainConfig) -> None:
     """Compare the config at `path` with `config`. Raises `CheckpointError` naming each difference."""
-    before = flatten(OmegaConf.to_container(OmegaConf.load(path)))
+    before = flatten(OmegaConf.to_container(read_yaml(path)))
     now = flatten(asdict(config))
     keys = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     keys = [k for k in keys if not k.startswith(MAY_CHANGE)]
@@ -88,13 +106,6 @@ def refuse_other_config(path: Path, config: PretrainConfig) -> None:
             f"run folder {path.parent} holds a run of another config:\n{lines}\n"
             "Choose another run.name, undo these settings, or delete the folder to start over."
         )
-
-
-def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one of dotted keys."""
-    if not isinstance(values, dict):
-        return {prefix[:-1]: values}
-    return {k: v for name, value in values.items() for k, v in flatten(value, f"{prefix}{name}.").items()}
 
 
 def environment() -> dict[str, Any]:
@@ -119,6 +130,6 @@ def _git_commit() -> str:
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return answer.stdout.strip()

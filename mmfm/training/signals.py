@@ -21,6 +21,7 @@ class StopFlag:
     def __enter__(self) -> StopFlag:
         for number in STOP_SIGNALS:
             self._before[number] = signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the launcher may have held one back
         return self
 
     def __exit__(

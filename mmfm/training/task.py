@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from mmfm.config.schema import FinetuneConfig, PretrainConfig
 from mmfm.data.batch import Batch
 from mmfm.data.batching import Batching
-from mmfm.data.index import Split
+from mmfm.data.index import CorruptSample, Split
 from mmfm.data.stream import TrainStream, open_stream
 from mmfm.data.tokenizer import Tokenizer
 from mmfm.errors import ConfigError
@@ -24,6 +26,7 @@ from mmfm.models.build import build_dual_encoder, load_model, save_model
 from mmfm.models.classifier import Classifier
 from mmfm.models.dual import DualEncoder
 from mmfm.models.text import TextTower, load_tokenizer
+from mmfm.models.textconfig import values_of
 from mmfm.training.checkpoint import newest_checkpoint
 from mmfm.training.engine import Term, run_on_first_rank
 from mmfm.training.runfolder import RunFolder
@@ -57,12 +60,16 @@ class Task(Protocol):
 
 
 class ContrastiveTask:
-    """Image and note of one sample attract, all others of the global batch repel."""
+    """Image and note of one sample attract, all others of the global batch repel.
 
-    def __init__(self, config: PretrainConfig, folder: RunFolder) -> None:
-        self.model = initial_towers(config, folder)
+    `found` is the run's own checkpoint to go on from, if there is one: its model stands in for what the run
+    once started from, so that moved or changed weights elsewhere do not matter.
+    """
+
+    def __init__(self, config: PretrainConfig, folder: RunFolder, found: Path | None) -> None:
+        self.model = own_model(found, DualEncoder) if found else initial_towers(config, folder)
         self._config = config
-        self._scale = float("nan")
+        self._scale = torch.tensor(float("nan"))
 
     def open_stream(self, batching: Batching, device: torch.device) -> TrainStream:
         return open_shared_stream(self._config, self.model.spec.tokenizer, self.model.text, batching, device)
@@ -71,8 +78,8 @@ class ContrastiveTask:
         """The contrast is over the global batch, however it is cut: micro-batches share their features."""
 
         def features(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-            output: tuple[Tensor, Tensor, Tensor] = forward(**model_inputs(batch))
-            self._scale = output[2].item()  # only here is it whole at ZeRO stage 3
+            output: tuple[Tensor, Tensor, Tensor] = forward(**batch.inputs())
+            self._scale = output[2].detach()  # the parameter itself is not whole at ZeRO stage 3
             return output
 
         loss, surrogates = cached_surrogates(features, batches, clip_loss)
@@ -80,20 +87,24 @@ class ContrastiveTask:
             yield surrogate * len(batches), loss  # the engine divides by the number of micro-batches
 
     def scalars(self) -> dict[str, float]:
-        return {"scale": self._scale}
+        return {"scale": float(self._scale)}
 
     def save_model(self, folder: Path, state: dict[str, Tensor] | None) -> None:
         save_model(folder, self.model, state)
 
 
 class ClassifyTask:
-    """Eight-way classification of images, notes or both by cross-entropy."""
+    """Eight-way classification of images, notes or both by cross-entropy. `found` as in `ContrastiveTask`."""
 
-    def __init__(self, config: FinetuneConfig, folder: RunFolder) -> None:
-        towers = initial_towers(config, folder)
-        self.model = Classifier(towers, config.task.inputs, config.task.freeze_towers)
+    def __init__(self, config: FinetuneConfig, folder: RunFolder, found: Path | None) -> None:
+        if found:
+            self.model = own_model(found, Classifier)
+        else:
+            self.model = Classifier(initial_towers(config, folder), config.task.inputs)
+        if config.task.freeze_towers:
+            self.model.freeze_towers()
         self._config = config
-        self._accuracy = float("nan")
+        self._right: list[Tensor] = []
 
     def open_stream(self, batching: Batching, device: torch.device) -> TrainStream:
         tokenizer = self.model.spec.tokenizer if self.model.text is not None else None
@@ -101,29 +112,28 @@ class ClassifyTask:
 
     def terms(self, forward: Forward, batches: list[Batch]) -> Iterator[Term]:
         """Mean cross-entropy over the samples of each micro-batch."""
-        right = []
+        self._right = []
         for batch in batches:
-            logits = forward(**model_inputs(batch))
+            logits = forward(**batch.inputs())
             loss = F.cross_entropy(logits, batch.labels, label_smoothing=self._config.task.label_smoothing)
-            right.append((logits.argmax(dim=1) == batch.labels).double().mean())
+            self._right.append((logits.argmax(dim=1) == batch.labels).double().mean())
             yield loss, loss.detach()
-        self._accuracy = float(torch.stack(right).mean())
 
     def scalars(self) -> dict[str, float]:
-        return {"train_accuracy": self._accuracy}
+        return {"train_accuracy": float(torch.stack(self._right).mean())}
 
     def save_model(self, folder: Path, state: dict[str, Tensor] | None) -> None:
         save_model(folder, self.model, state)
 
 
-def model_inputs(batch: Batch) -> dict[str, Tensor | None]:
-    """What a model's forward takes of a batch."""
-    return {
-        "images": batch.images,
-        "tokens": batch.tokens,
-        "mask": batch.mask,
-        "text_features": batch.text_features,
-    }
+Model = TypeVar("Model", DualEncoder, Classifier)
+
+
+def own_model(checkpoint: Path, kind: type[Model]) -> Model:
+    """The model of the run's own checkpoint. The engine puts the exact weights into its trained parts."""
+    model = load_model(checkpoint / "model").model.train()
+    assert isinstance(model, kind), f"{checkpoint} holds a {type(model).__name__}"
+    return model
 
 
 def initial_towers(config: PretrainConfig, folder: RunFolder) -> DualEncoder:
@@ -137,18 +147,17 @@ def initial_towers(config: PretrainConfig, folder: RunFolder) -> DualEncoder:
 def pretrained_towers(config: PretrainConfig) -> DualEncoder:
     """The towers of the checkpoint that `config.init` names; its model settings go before the recipe's.
 
-    Raises `ConfigError` where the checkpoint holds a classifier or sees images of another size.
+    Raises `ConfigError` where the checkpoint holds a classifier, or sees images or notes of another size.
     """
     checkpoint = newest_checkpoint(config.init)
     towers = load_model(checkpoint / "model").model
     if not isinstance(towers, DualEncoder):
         raise ConfigError(f"init={config.init} is a fine-tuned classifier: give a pretraining run")
-    if towers.spec.image_size != config.data.image_size:
-        raise ConfigError(
-            f"{checkpoint} was trained on images of {towers.spec.image_size} pixels, data.image_size is "
-            f"{config.data.image_size}: set it to {towers.spec.image_size}"
-        )
-    return towers
+    for key in ("image_size", "max_tokens"):
+        theirs, ours = getattr(towers.spec, key), getattr(config.data, key)
+        if theirs != ours:
+            raise ConfigError(f"{checkpoint} was trained with data.{key}={theirs}, not {ours}: set it so")
+    return towers.train()
 
 
 def run_tokenizer(config: PretrainConfig, folder: RunFolder) -> Tokenizer:
@@ -163,11 +172,14 @@ def run_tokenizer(config: PretrainConfig, folder: RunFolder) -> Tokenizer:
 
 
 def all_notes(config: PretrainConfig) -> Iterator[str]:
-    """Every note of the training split in the strategies of the recipe, to fit a tokenizer on."""
-    split = Split.open(Path(config.data.shards), config.data.split)
-    for sample in range(len(split)):
-        notes = split.read_record(sample).notes
-        yield from (notes[name].text for name in config.data.notes if name in notes)
+    """Every readable note of the training split in the strategies of the recipe, to fit a tokenizer on."""
+    with closing(Split.open(Path(config.data.shards), config.data.split)) as split:
+        for sample in range(len(split)):
+            try:
+                notes = split.read_record(sample).notes
+            except CorruptSample:
+                continue  # the stream counts and bounds them
+            yield from (notes[name].text for name in config.data.notes if name in notes)
 
 
 def open_shared_stream(
@@ -181,9 +193,12 @@ def open_shared_stream(
     """Open the training stream on every rank, rank 0 first: it builds the caches that are missing.
 
     Without a tokenizer the batches have no notes; a frozen text tower is replaced by its cached output.
+    Call it before the engine shards the model: here the tower must be whole.
     """
 
     frozen = text if text is not None and text.frozen else None
+
+    key = tower_digest(frozen.to(device)) if frozen else ""
 
     def open_it() -> TrainStream:
         return open_stream(
@@ -192,7 +207,7 @@ def open_shared_stream(
             batching,
             config.train.seed,
             encode=frozen.encode_pooled if frozen else None,
-            encode_key=weights_digest(frozen) if frozen else "",
+            encode_key=key,
             device=device,
             labelled=labelled,
         )
@@ -201,10 +216,11 @@ def open_shared_stream(
     return open_it()
 
 
-def weights_digest(module: nn.Module) -> str:
-    """Digest of a module's tensors: what identifies the output of a frozen tower."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+def tower_digest(tower: TextTower) -> str:
+    """Digest of a tower's tensors, config and pooling: what determines its output."""
+    settings = {"pooling": tower.pooling, "config": values_of(tower.body.config)}
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True, default=str).encode(), digest_size=16)
+    for name, tensor in sorted(tower.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -90,7 +90,8 @@ def test_late_fusion_is_the_mean_of_both_opinions(encoder: DualEncoder, sample: 
 
 
 def test_frozen_towers_leave_only_the_classifier(encoder: DualEncoder, sample: Sample) -> None:
-    classifier = Classifier(encoder, "both", freeze_towers=True).train()
+    classifier = Classifier(encoder, "both").train()
+    classifier.freeze_towers()
     trained = {name.split(".")[0] for name, p in classifier.named_parameters() if p.requires_grad}
     assert trained == {"image_classifier", "text_classifier"}
     assert torch.equal(classifier(**sample), classifier(**sample)), "frozen towers have no dropout"

@@ -41,6 +41,7 @@ def test_unfinished_checkpoint_is_never_found(tmp_path: Path) -> None:
         (lambda f: (f / "model" / "model.safetensors").unlink(), "missing"),
         (lambda f: (f / "manifest.json").unlink(), "not finished"),
         (lambda f: (f / "manifest.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "manifest.json").write_text('{"step": 20}'), "cannot be read"),
     ],
 )
 def test_damaged_checkpoint_is_passed_over_loudly(
@@ -68,9 +69,22 @@ def test_valid_checkpoint_is_not_overwritten_and_damaged_one_is_replaced(tmp_pat
 
 def test_retention_keeps_the_newest_and_the_milestones(tmp_path: Path) -> None:
     for step in (10, 20, 30, 40, 50):
-        write(tmp_path, step)
-    checkpoint.retain(tmp_path, keep=2, keep_every=20)
+        newest = write(tmp_path, step)
+    checkpoint.retain(newest, keep=2, keep_every=20)
     assert [p.name[-2:] for p in sorted(tmp_path.glob("step_*"))] == ["20", "40", "50"]
+
+
+def test_retention_never_deletes_the_one_just_written(tmp_path: Path) -> None:
+    damaged = write(tmp_path, 300)
+    (damaged / "manifest.json").unlink()
+    checkpoint.retain(write(tmp_path, 250), keep=1, keep_every=0)
+    assert checkpoint.newest_valid(tmp_path) == tmp_path / "step_00000250"
+
+
+def test_a_run_does_not_start_over_while_all_its_checkpoints_are_damaged(tmp_path: Path) -> None:
+    (write(tmp_path, 10) / "manifest.json").unlink()
+    with pytest.raises(CheckpointError, match=r"all 1 checkpoints .* are damaged"):
+        checkpoint.newest_valid(tmp_path)
 
 
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:

@@ -3,10 +3,14 @@ from __future__ import annotations
 import itertools
 
 import pytest
-import torch
-from torch import nn
 
-from mmfm.config.schema import OptimConfig
+from mmfm.config import load
+from mmfm.config.schema import OptimConfig, PretrainConfig
+from mmfm.data.tokenizer import fit_tokenizer
+from mmfm.models.build import build_dual_encoder
+from mmfm.models.classifier import Classifier
+from mmfm.models.dual import DualEncoder
+from mmfm.models.presets import preset_layer
 from mmfm.training.optim import build_optimizer, learning_rate, set_learning_rate
 
 
@@ -24,27 +28,33 @@ def test_warmup_longer_than_the_run_is_no_error() -> None:
     assert learning_rate(4, 5, OptimConfig(lr=1.0, warmup_steps=10)) == pytest.approx(0.5)
 
 
-class TwoParts(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.tower = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
-        self.head = nn.Linear(3, 2)
-        self.frozen = nn.Linear(2, 2).requires_grad_(False)
-        self.log_scale = nn.Parameter(torch.zeros(1))
+@pytest.fixture
+def towers() -> DualEncoder:
+    config = load(PretrainConfig, None, ["model.preset=demo"], base=preset_layer).model
+    return build_dual_encoder(config, 32, fit_tokenizer(["a mole", "a scar"], 300), 16)
 
 
-def test_only_matrices_decay_and_towers_have_their_own_rate() -> None:
-    model = TwoParts()
-    optimizer = build_optimizer(model, OptimConfig(lr=1.0, weight_decay=0.3, tower_lr_scale=0.1))
+def test_only_matrices_decay_and_towers_have_their_own_rate(towers: DualEncoder) -> None:
+    towers.text.freeze()
+    optimizer = build_optimizer(towers, OptimConfig(lr=1.0, weight_decay=0.3, tower_lr_scale=0.1))
     set_learning_rate(optimizer, 0.5)
     of = {
         id(parameter): (group["weight_decay"], group["lr"])
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
-    assert of[id(model.tower[0].weight)] == (0.3, 0.05)
-    assert of[id(model.tower[0].bias)] == (0.0, 0.05)
-    assert of[id(model.tower[1].weight)] == (0.0, 0.05)
-    assert of[id(model.head.weight)] == (0.3, 0.5)
-    assert of[id(model.log_scale)] == (0.0, 0.5)
-    assert id(model.frozen.weight) not in of
+    for name, parameter in towers.named_parameters():
+        if name.startswith("text."):
+            assert id(parameter) not in of  # frozen
+            continue
+        decay = 0.3 if parameter.ndim >= 2 else 0.0
+        rate = 0.05 if name.startswith("image.") else 0.5
+        assert of[id(parameter)] == (decay, pytest.approx(rate)), name
+
+
+def test_a_classifier_has_the_same_groups(towers: DualEncoder) -> None:
+    classifier = Classifier(towers, "both")
+    optimizer = build_optimizer(classifier, OptimConfig(lr=1.0, tower_lr_scale=0.1))
+    scale = {id(p): group["lr_scale"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in classifier.named_parameters():
+        assert scale[id(parameter)] == (1.0 if "classifier" in name else 0.1), name
