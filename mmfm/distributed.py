@@ -60,13 +60,10 @@ def gather_with_grad(local: Tensor, group: ProcessGroup | None = None) -> Tensor
 
 def all_reduce_mean(value: Tensor | float, group: ProcessGroup | None = None) -> Tensor:
     """Mean over the ranks, elementwise, without a gradient; a number becomes a 0-dim float64 tensor."""
-    total = _reduced(value, dist.ReduceOp.SUM, group)
+    total = value.detach().clone() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+    if world_size(group) > 1:
+        dist.all_reduce(total, group=group)
     return total / world_size(group)
-
-
-def all_reduce_max(value: Tensor | float, group: ProcessGroup | None = None) -> Tensor:
-    """Maximum over the ranks, elementwise, without a gradient; a number becomes a 0-dim float64 tensor."""
-    return _reduced(value, dist.ReduceOp.MAX, group)
 
 
 class _Gather(torch.autograd.Function):
@@ -85,17 +82,6 @@ class _Gather(torch.autograd.Function):
         dist.all_reduce(total, group=ctx.group)
         first = rank(ctx.group) * ctx.rows
         return total[first : first + ctx.rows], None
-
-
-def _reduced(value: Tensor | float, operation: Any, group: ProcessGroup | None) -> Tensor:
-    if isinstance(value, Tensor):
-        tensor = value.detach().clone()
-    else:
-        on_gpu = initialized() and dist.get_backend(group) == "nccl"
-        tensor = torch.tensor(value, dtype=torch.float64, device="cuda" if on_gpu else "cpu")
-    if world_size(group) > 1:
-        dist.all_reduce(tensor, op=operation, group=group)
-    return tensor
 
 
 def _assert_same_shape(local: Tensor, group: ProcessGroup | None) -> None:
