@@ -47,7 +47,10 @@ class DedupConfig:
 
     enabled: bool = option(True, "look for near-duplicates")
     hash_side: int = option(16, "side of the difference hash; 16 gives 256 bits")
-    max_distance: int = option(10, "greatest Hamming distance of two images taken for the same")
+    max_distance: int = option(10, "greatest Hamming distance of two images of one set taken for the same")
+    max_distance_across: int = option(
+        20, "the same for images of two sets: larger, since each set crops and compresses in its own way"
+    )
 
 
 @dataclass

@@ -6,7 +6,6 @@ compression and small colour changes. It does not survive turning or mirroring.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_tools.config import DedupConfig
+from data_tools.workers import cores
 from mmfm.errors import ConfigError
 from mmfm.progress import track
 
@@ -24,19 +24,22 @@ ROWS = 256  # hashes compared with all others at once
 WORD = 64  # bits
 
 
-def find_duplicates(images: list[Path], cfg: DedupConfig) -> list[tuple[int, int, int]]:
-    """Pairs (i, j, distance), i < j, of images with a Hamming distance of at most `cfg.max_distance`.
+def find_duplicates(images: list[Path], sets: list[str], cfg: DedupConfig) -> list[tuple[int, int, int]]:
+    """Pairs (i, j, distance), i < j, of images whose Hamming distance is within the bound of `cfg`.
 
+    `sets` names the set of each image: pairs of one set and pairs across sets have bounds of their own.
     Images that cannot be read and images without any contrast have no duplicates: packing reports the
     first, and a hash tells nothing of the second. Time grows with the square of the number of images:
     some 10 seconds of comparing for 60,000.
     """
-    if cfg.hash_side < 2 or cfg.max_distance < 0:
+    widest = max(cfg.max_distance, cfg.max_distance_across)
+    if cfg.hash_side < 2 or min(cfg.max_distance, cfg.max_distance_across) < 0:
         raise ConfigError(
-            f"dedup: hash_side={cfg.hash_side} must be at least 2, max_distance={cfg.max_distance} 0"
+            f"dedup: hash_side={cfg.hash_side} must be at least 2, max_distance={cfg.max_distance} and "
+            f"max_distance_across={cfg.max_distance_across} at least 0"
         )
     # The decoders let other threads run, so threads do here what processes would.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         hashes = pool.map(partial(difference_hash, side=cfg.hash_side), images)
         found = [
             (i, bits) for i, bits in enumerate(track(hashes, "hashing", len(images))) if bits is not None
@@ -44,8 +47,10 @@ def find_duplicates(images: list[Path], cfg: DedupConfig) -> list[tuple[int, int
     if not found:
         return []
     places = np.array([i for i, _ in found])
-    pairs = near_pairs(np.stack([bits for _, bits in found]), cfg.max_distance)
-    return [(int(places[i]), int(places[j]), distance) for i, j, distance in pairs]
+    pairs = near_pairs(np.stack([bits for _, bits in found]), widest)
+    named = ((int(places[i]), int(places[j]), distance) for i, j, distance in pairs)
+    bounds = (cfg.max_distance_across, cfg.max_distance)
+    return [(i, j, distance) for i, j, distance in named if distance <= bounds[sets[i] == sets[j]]]
 
 
 def difference_hash(path: Path, side: int) -> NDArray[np.uint64] | None:

@@ -11,10 +11,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from data_tools.config import SplitConfig
+from mmfm.data.index import TEST, TRAIN, VAL
 from mmfm.errors import ConfigError
 from mmfm.records import Record
 
-TRAIN, VAL, TEST, LEFT_OUT = "train", "val", "test", ""
+LEFT_OUT = ""
 SMALLEST = 3  # a stratum of so many groups has one in each split that has a share
 Stratum = tuple[str, int]  # dataset, label
 

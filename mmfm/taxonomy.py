@@ -1,6 +1,7 @@
-"""The label space: eight lesion classes with their malignancy, and the fifteen subclasses below them.
+"""The label space: eight lesion classes with their malignancy.
 
 The integer label of a class is its position in `CLASSES`; it is what shards store and models predict.
+Subclasses are no closed list: records carry the words of their source.
 """
 
 from __future__ import annotations
@@ -15,35 +16,22 @@ MALIGNANCIES = (BENIGN, PRECANCEROUS, MALIGNANT)
 
 @dataclass(frozen=True)
 class LesionClass:
-    """One of the eight classes: short code, full name, malignancy and the subclasses it holds."""
+    """One of the eight classes: short code, full name and usual malignancy."""
 
     code: str
     name: str
     malignancy: str
-    subclasses: tuple[str, ...]
 
 
 CLASSES: tuple[LesionClass, ...] = (
-    LesionClass(
-        "BEK", "benign keratosis", BENIGN, ("seborrheic keratosis", "solar lentigo", "lichenoid keratosis")
-    ),
-    LesionClass("DF", "dermatofibroma", BENIGN, ("dermatofibroma",)),
-    LesionClass(
-        "NEV",
-        "melanocytic nevus",
-        BENIGN,
-        ("melanocytic nevus", "dysplastic nevus", "congenital nevus", "blue nevus"),
-    ),
-    LesionClass("VASC", "vascular lesion", BENIGN, ("vascular lesion",)),
-    LesionClass("ACK", "actinic keratosis", PRECANCEROUS, ("actinic keratosis",)),
-    LesionClass("BCC", "basal cell carcinoma", MALIGNANT, ("basal cell carcinoma",)),
-    LesionClass("MEL", "melanoma", MALIGNANT, ("melanoma", "lentigo maligna")),
-    LesionClass(
-        "SCC",
-        "squamous cell carcinoma",
-        MALIGNANT,
-        ("squamous cell carcinoma", "squamous cell carcinoma in situ"),
-    ),
+    LesionClass("BEK", "benign keratosis", BENIGN),
+    LesionClass("DF", "dermatofibroma", BENIGN),
+    LesionClass("NEV", "melanocytic nevus", BENIGN),
+    LesionClass("VASC", "vascular lesion", BENIGN),
+    LesionClass("ACK", "actinic keratosis", PRECANCEROUS),
+    LesionClass("BCC", "basal cell carcinoma", MALIGNANT),
+    LesionClass("MEL", "melanoma", MALIGNANT),
+    LesionClass("SCC", "squamous cell carcinoma", MALIGNANT),
 )
 
 CODES: tuple[str, ...] = tuple(c.code for c in CLASSES)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
 
 from data_tools.demo.draw import CLINICAL, DERMOSCOPIC, draw_image
 from data_tools.demo.lesion import Lesion, draw_lesion
-from mmfm.progress import track
+from data_tools.workers import each
+from mmfm.errors import DataError
 from mmfm.taxonomy import CLASSES, label_of
 
 __all__ = ["COLUMNS", "draw_demo_set"]
@@ -23,7 +21,7 @@ COLUMNS = (
     "image_id", "file", "dataset", "domain", "lesion_id", "class", "subclass", "malignancy", "age", "sex",
     "site", "skin_tone", "asymmetry", "border", "colours", "structures", "size_mm", "description",
 )  # fmt: skip
-SPAWN_FROM = 400  # images from which starting processes pays
+CHUNK = 200  # images drawn by a process at a time; fewer do not pay for starting one
 JPEG_QUALITY = 92
 
 
@@ -32,6 +30,7 @@ def draw_demo_set(folder: Path, images: int, seed: int = 0, side: int = 96) -> P
 
     Lesions alternate between one and two pictures; one lesion in seven is drawn in the clinical style, as
     dataset "demo_clinical". The same arguments give the same bytes. Returns the metadata file.
+    Raises `DataError` where an image cannot be written.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     plan = _plan(images, seed)
@@ -39,14 +38,8 @@ def draw_demo_set(folder: Path, images: int, seed: int = 0, side: int = 96) -> P
         (lesion, domain, view, side, folder / "images" / f"{image_id}.jpg")
         for image_id, _, lesion, domain, view in plan
     ]
-    workers = min(os.cpu_count() or 1, 8) if images >= SPAWN_FROM else 1
-    if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            for _ in track(pool.map(_write_image, jobs, chunksize=64), "drawing", total=images):
-                pass
-    else:
-        for job in jobs:
-            _write_image(job)
+    for _ in each(_write_image, jobs, "drawing", chunk=CHUNK):
+        pass
     path = folder / "metadata.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -73,7 +66,8 @@ def _write_image(job: tuple[Lesion, str, int, int, Path]) -> None:
     lesion, domain, view, side, path = job
     cv2.setNumThreads(1)
     picture = draw_image(lesion, domain, view, side)
-    cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+        raise DataError(f"cannot write {path}: is the disk full, or the folder not yours?")
 
 
 def _row(image_id: str, lesion_id: str, lesion: Lesion, domain: str) -> tuple[object, ...]:

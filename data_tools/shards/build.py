@@ -15,9 +15,9 @@ from data_tools.shards.inputs import Inputs, read_inputs
 from data_tools.shards.plan import PARTS, Plan, ShardJob, plan_shards
 from data_tools.shards.rejects import RejectTally
 from data_tools.shards.summary import manifest_of
-from data_tools.shards.workers import each
 from data_tools.shards.writer import ShardReport, finished_report, write_shard
 from data_tools.splits import assign_splits
+from data_tools.workers import each
 from mmfm.config.load import require
 from mmfm.data.manifest import MANIFEST_NAME, Manifest
 from mmfm.errors import ConfigError, DataError
@@ -37,21 +37,27 @@ def shard(cfg: ShardsConfig) -> Manifest:
     output = Path(cfg.output)
     inputs = read_inputs(cfg)
     plan = Plan.of(cfg, inputs.samples, inputs.rejects)
-    plan.claim(output)
-    if (output / MANIFEST_NAME).is_file():
-        return _finished(output, inputs)
-    with _only_writer(output):
-        tally = RejectTally(inputs, output, cfg.max_reject_share)
-        tally.check()
-        pairs = _duplicates(cfg, inputs)
-        splits = assign_splits(inputs.records, inputs.heldout, cfg.split, pairs)
-        jobs = plan_shards(inputs.samples, splits, cfg.pack.samples_per_shard)
-        reports = _write_shards(jobs, output, cfg, tally)
-        tally.write()
-        manifest = manifest_of(cfg, plan, inputs, splits, reports, len(pairs))
-        manifest.write(output)
-    shutil.rmtree(output / PARTS)
-    return manifest
+    plan.check(output)  # a folder of something else is not touched, not even by the lock
+    if not (output / MANIFEST_NAME).is_file():
+        with _only_writer(output):
+            plan.claim(output)
+            if not (output / MANIFEST_NAME).is_file():  # another process may have finished it since
+                _write(cfg, plan, inputs).write(output)
+        shutil.rmtree(output / PARTS, ignore_errors=True)  # or by another process that waited for this one
+    return _finished(output, inputs)
+
+
+def _write(cfg: ShardsConfig, plan: Plan, inputs: Inputs) -> Manifest:
+    """Write all shards and `rejects.csv`."""
+    output = Path(cfg.output)
+    tally = RejectTally(inputs, output, cfg.max_reject_share)
+    tally.check()
+    pairs = _duplicates(cfg, inputs)
+    splits = assign_splits(inputs.records, inputs.heldout, cfg.split, pairs)
+    jobs = plan_shards(inputs.samples, splits, cfg.pack.samples_per_shard)
+    reports = _write_shards(jobs, output, cfg, tally)
+    tally.write()
+    return manifest_of(cfg, plan, inputs, splits, reports, len(pairs))
 
 
 def _check(cfg: ShardsConfig) -> None:
@@ -74,7 +80,7 @@ def _finished(output: Path, inputs: Inputs) -> Manifest:
 @contextmanager
 def _only_writer(output: Path) -> Iterator[None]:
     """Hold the folder for this process; the lock goes with the process, however it ends."""
-    (output / PARTS).mkdir(exist_ok=True)
+    (output / PARTS).mkdir(parents=True, exist_ok=True)
     with (output / PARTS / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,4 +112,5 @@ def _duplicates(cfg: ShardsConfig, inputs: Inputs) -> list[tuple[int, int, int]]
     """Pairs of samples that show the same picture, with their distance in bits."""
     if not cfg.dedup.enabled:
         return []
-    return find_duplicates([sample.image for sample in inputs.samples], cfg.dedup)
+    images = [sample.image for sample in inputs.samples]
+    return find_duplicates(images, [sample.record.dataset for sample in inputs.samples], cfg.dedup)

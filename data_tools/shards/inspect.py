@@ -16,10 +16,10 @@ from data_tools.shards import problems as kinds
 from data_tools.shards.members import Member, scan
 from data_tools.shards.problems import Problem
 from data_tools.shards.summary import Tally, code_of
-from data_tools.shards.writer import sha256_of
 from mmfm.data.index import IMAGE_EXTENSION, JSON_EXTENSION, ShardIndex, read_index
 from mmfm.data.manifest import ShardInfo
 from mmfm.errors import DataError
+from mmfm.files import file_digest
 from mmfm.records import Record
 
 BLOCK = 512  # bytes of a tar header
@@ -62,7 +62,7 @@ def inspect_shard(job: Inspection) -> Findings:
     size = tar.stat().st_size
     if size != job.info.bytes:
         findings.report(kinds.CHECKSUM, "", f"it has {size} bytes, the manifest says {job.info.bytes}")
-    elif sha256_of(tar) != job.info.sha256:
+    elif file_digest(tar) != job.info.sha256:
         findings.report(kinds.CHECKSUM, "", "its SHA-256 is not that of the manifest")
     with tar.open("rb") as file:
         _Members(file, index, findings, job.decode).check()
@@ -75,7 +75,7 @@ def _checked_index(job: Inspection, findings: Findings) -> ShardIndex | None:
     if not path.is_file():
         findings.report(kinds.INDEX, "", f"{job.info.index} is missing")
         return None
-    if sha256_of(path) != job.info.index_sha256:
+    if file_digest(path) != job.info.index_sha256:
         findings.report(kinds.INDEX, "", f"the SHA-256 of {job.info.index} is not that of the manifest")
         return None
     try:

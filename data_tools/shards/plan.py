@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import Any
 
 from data_tools.config import ShardsConfig
 from mmfm import __version__
+from mmfm.config.flatten import flatten
 from mmfm.data.index import SPLITS
 from mmfm.errors import ConfigError, DataError
+from mmfm.files import write_atomically
 from mmfm.records import Record
 
 PLAN_NAME = "plan.json"
@@ -96,12 +98,11 @@ class Plan:
         digest.update(_json([asdict(reject) for reject in rejects]))
         return cls(f"mmfm {__version__}", identity(cfg), digest.hexdigest())
 
-    def claim(self, output: Path) -> None:
-        """Make `output` the folder of this plan. Raises `ConfigError` when it holds something else."""
-        path = output / PLAN_NAME
-        there = _read(path)
+    def check(self, output: Path) -> bool:
+        """Whether `output` is this plan's folder already. Raises `ConfigError` if it holds something else."""
+        there = _read(output / PLAN_NAME)
         if there == asdict(self):
-            return
+            return True
         if there is None and _holds_other_files(output):
             raise ConfigError(f"{output} is not empty and holds no shards: choose another output")
         # A run that stopped before its first shard binds nobody: its mistake may have been mended since.
@@ -110,14 +111,23 @@ class Plan:
                 f"{output} holds shards of another plan ({self._difference(there)}). "
                 "Choose another output, or delete that folder to write it anew"
             )
-        output.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        return False
+
+    def claim(self, output: Path) -> None:
+        """Make `output` this plan's folder, for the process that holds its lock. Raises as `check` does."""
+        if self.check(output):
+            return
+        for path in (output / PARTS).iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)  # reports of shards that another plan wanted
+        text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        write_atomically(output / PLAN_NAME, text)
 
     def _difference(self, there: dict[str, Any]) -> str:
         """The first thing in which the plan in the folder differs from this one, for people."""
         if there.get("created_by") != self.created_by:
             return f"written by {there.get('created_by')}, this is {self.created_by}"
-        old, new = (dict(_flat(config)) for config in (there.get("config", {}), self.config))
+        old, new = (flatten(_numbered(config)) for config in (there.get("config", {}), self.config))
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
                 return f"{key} is {old.get(key)!r} there, {new.get(key)!r} here"
@@ -131,13 +141,6 @@ def identity(cfg: ShardsConfig) -> dict[str, Any]:
     return config
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file at once, by rename."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
 def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
@@ -149,18 +152,13 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _holds_other_files(folder: Path) -> bool:
-    """Whether there is anything but a plan that was being written when its run was killed."""
-    return folder.is_dir() and any(not path.name.startswith(PLAN_NAME) for path in folder.iterdir())
+    """Whether there is anything that no run of ours put there: those make their folder of parts first."""
+    return folder.is_dir() and not (folder / PARTS).is_dir() and any(folder.iterdir())
 
 
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and leaf values of nested dictionaries and lists."""
-    if isinstance(value, dict | list) and value:
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, inner in items:
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
+def _numbered(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with its sources by number, so that a single key of one of them can be named."""
+    return {**config, "sources": dict(enumerate(config.get("sources", [])))}
 
 
 def _series(item: tuple[str, Sample]) -> tuple[int, str]:

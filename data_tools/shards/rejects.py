@@ -8,10 +8,11 @@ from collections import Counter
 from pathlib import Path
 
 from data_tools.shards.inputs import Inputs
-from data_tools.shards.plan import REJECTS_NAME, write_text
+from data_tools.shards.plan import REJECTS_NAME
 from data_tools.shards.writer import PackReject
 from data_tools.sources import Reject
 from mmfm.errors import DataError
+from mmfm.files import write_atomically
 
 COLUMNS = ("dataset", "row", "file", "reason")
 
@@ -55,7 +56,7 @@ class RejectTally:
         for number in range(len(self.inputs.sources)):
             for reject in self._of_source(number):
                 writer.writerow((reject.dataset, reject.row, reject.file, reject.reason))
-        write_text(self.path, text.getvalue())
+        write_atomically(self.path, text.getvalue())
 
     def _of_source(self, number: int) -> list[Reject]:
         source = self.inputs.sources[number]

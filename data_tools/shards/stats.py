@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data_tools.shards.summary import code_of
-from data_tools.shards.workers import each
+from data_tools.workers import each
 from mmfm.data.index import read_index
 from mmfm.data.manifest import Manifest, ShardInfo
 from mmfm.errors import DataError

@@ -10,8 +10,8 @@ from data_tools.shards.inspect import Findings, Inspection, inspect_shard
 from data_tools.shards.plan import PARTS
 from data_tools.shards.problems import Problem
 from data_tools.shards.summary import Tally, by_dataset
-from data_tools.shards.workers import each
 from data_tools.shards.writer import INDEX_SUFFIX, TAR_SUFFIX
+from data_tools.workers import each
 from mmfm.data.manifest import MANIFEST_NAME, Manifest, SplitInfo
 
 

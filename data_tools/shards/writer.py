@@ -6,16 +6,16 @@ import json
 import os
 import tempfile
 from dataclasses import asdict, dataclass, field
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 from data_tools.config import PackConfig
 from data_tools.shards.images import UnusableImage, jpeg_bytes
-from data_tools.shards.plan import PARTS, Sample, ShardJob, write_text
+from data_tools.shards.plan import PARTS, Sample, ShardJob
 from mmfm.data.index import IMAGE_EXTENSION, JSON_EXTENSION, build_index, write_index
 from mmfm.data.manifest import ShardInfo
 from mmfm.errors import DataError
+from mmfm.files import file_digest, write_atomically
 from mmfm.records import Record
 
 TAR_SUFFIX = ".tar"
@@ -64,8 +64,7 @@ def write_shard(job: ShardJob, output: Path, pack: PackConfig) -> ShardReport:
             report.info = _info(job.name, len(index), tar, index_path)
             _move(tar, output / report.info.path)
             _move(index_path, output / report.info.index)
-    report_path(output, job).parent.mkdir(parents=True, exist_ok=True)
-    write_text(report_path(output, job), json.dumps(asdict(report)))
+    write_atomically(report_path(output, job), json.dumps(asdict(report)))
     return report
 
 
@@ -88,12 +87,6 @@ def finished_report(job: ShardJob, output: Path) -> ShardReport | None:
 def report_path(output: Path, job: ShardJob) -> Path:
     """Where the report of a job lies while the folder is being written."""
     return output / PARTS / f"{job.name}.json"
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def _write_tar(samples: list[Sample], tar: Path, pack: PackConfig) -> list[PackReject]:
@@ -131,9 +124,9 @@ def _info(name: str, samples: int, tar: Path, index: Path) -> ShardInfo:
         path=name + TAR_SUFFIX,
         samples=samples,
         bytes=tar.stat().st_size,
-        sha256=sha256_of(tar),
+        sha256=file_digest(tar),
         index=name + INDEX_SUFFIX,
-        index_sha256=sha256_of(index),
+        index_sha256=file_digest(index),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import filecmp
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -56,15 +58,16 @@ class BadRowError(Exception):
 
 
 class ImageFolder:
-    """The image files below a folder, found by name without suffix.
+    """The image files below a folder, found by the end of their path, without suffix.
 
-    Metadata often names `x.png` where the file is `x.jpg`; a name that matches exactly goes first.
+    Metadata often names `x.png` where the file is `x.jpg`, and often starts at another folder than we do.
     Raises `DataError` when the folder is missing or holds no image.
     """
 
     def __init__(self, folder: Path, source: str) -> None:
         if not folder.is_dir():
             raise DataError(f"{source}: image folder {folder} not found. {_beside(folder)}")
+        self._folder = folder
         self._by_stem: dict[str, list[Path]] = {}
         for path in _walk(folder):
             self._by_stem.setdefault(path.stem, []).append(path)
@@ -72,17 +75,28 @@ class ImageFolder:
             raise DataError(f"{source}: no images ({' '.join(IMAGE_SUFFIXES)}) below {folder}")
 
     def find(self, name: str) -> Path:
-        """The image that `name` (with or without folders and suffix) means. Raises `BadRowError`."""
+        """The image that `name` (with or without folders and suffix) means.
+
+        Of several, those go first that share most folders with `name`, from the last one on, then those with
+        its suffix. One in a folder of another name is not meant. Raises `BadRowError` when there is none, or
+        an empty one, or several that differ.
+        """
         wanted = Path(name)
         stem = wanted.stem if wanted.suffix.lower() in IMAGE_SUFFIXES else wanted.name
         paths = self._by_stem.get(stem, [])
-        exact = [path for path in paths if path.name == wanted.name]
+        most = max((_shared_folders(path, wanted) for path in paths), default=0)
+        paths = [path for path in paths if _shared_folders(path, wanted) == most]
+        if not most and len(wanted.parts) > 1:
+            paths = [path for path in paths if path.parent == self._folder]  # copied into one flat folder
+        paths = [path for path in paths if path.name == wanted.name] or paths
         if not paths:
             raise BadRowError(MISSING_IMAGE)
-        path = (exact or paths)[0]
-        if path.stat().st_size == 0:
+        if not all(filecmp.cmp(paths[0], path, shallow=False) for path in paths[1:]):
+            found = " or ".join(path.relative_to(self._folder).as_posix() for path in paths[:3])
+            raise BadRowError(f"ambiguous image name: {found}")
+        if paths[0].stat().st_size == 0:
             raise BadRowError("image file is empty")
-        return path
+        return paths[0]
 
 
 def read_table(path: Path, source: str, columns: Iterable[str]) -> list[tuple[int, Row]]:
@@ -160,6 +174,12 @@ def _read_parquet(path: Path) -> list[Row]:
         {name: "" if value is None else str(value).strip() for name, value in row.items()}
         for row in parquet.read_table(path).to_pylist()
     ]
+
+
+def _shared_folders(path: Path, wanted: Path) -> int:
+    """How many folders two paths have in common, counted from the last one."""
+    pairs = zip(reversed(path.parent.parts), reversed(wanted.parent.parts), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _walk(folder: Path) -> Iterator[Path]:

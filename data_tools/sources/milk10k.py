@@ -79,7 +79,8 @@ def read(cfg: SourceConfig, folder: Path, dataset: str) -> SourceResult:
     """Read the three tables below `folder`; `dataset` is the stem of the two data sets' names."""
     path = find_metadata(folder, cfg, METADATA, dataset)
     rows = select(read_table(path, dataset, COLUMNS), cfg, dataset, path)
-    classes = _classes(path.parent / GROUND_TRUTH, dataset)
+    truth = read_table(path.parent / GROUND_TRUTH, dataset, ("lesion_id", *CLASSES, *OUTSIDE))
+    lesions = {row["lesion_id"]: row for _, row in truth}
     supplement = read_table(
         path.parent / SUPPLEMENT, dataset, ("isic_id", "diagnosis_full", "diagnosis_confirm_type")
     )
@@ -90,26 +91,27 @@ def read(cfg: SourceConfig, folder: Path, dataset: str) -> SourceResult:
         dermoscopic = row["image_type"].startswith("dermoscopic")
         name = f"{dataset}_{'dermo' if dermoscopic else 'clinic'}"
         try:
-            record = _record(row, name, classes, diagnoses.get(row["isic_id"], {}))
+            record = _record(row, name, lesions, diagnoses.get(row["isic_id"], {}))
             collector.add(number, record, images.find(row["isic_id"]))
         except BadRowError as reason:
             collector.reject(name, number, row["isic_id"], str(reason))
     return collector.result
 
 
-def _classes(path: Path, dataset: str) -> dict[str, str]:
-    """Native class of every lesion: the column that holds 1."""
-    rows = read_table(path, dataset, ("lesion_id", *CLASSES, *OUTSIDE))
-    return {
-        row["lesion_id"]: next((c for c in (*CLASSES, *OUTSIDE) if float(row[c] or 0) == 1), "")
-        for _, row in rows
-    }
+def _native_class(lesion: str, truth: Row) -> str:
+    """The column of the ground truth that holds 1."""
+    for name in (*CLASSES, *OUTSIDE):
+        value = truth.get(name, "")
+        try:
+            if float(value or 0) == 1:
+                return name
+        except ValueError:
+            raise BadRowError(f"lesion {lesion!r} has {name}={value!r} in {GROUND_TRUTH}") from None
+    raise BadRowError(f"lesion {lesion!r} has no class in {GROUND_TRUTH}")
 
 
-def _record(row: Row, dataset: str, classes: dict[str, str], diagnosis: Row) -> Record:
-    native = classes.get(row["lesion_id"], "")
-    if not native:
-        raise BadRowError(f"lesion {row['lesion_id']!r} has no class in {GROUND_TRUTH}")
+def _record(row: Row, dataset: str, lesions: dict[str, Row], diagnosis: Row) -> Record:
+    native = _native_class(row["lesion_id"], lesions.get(row["lesion_id"], {}))
     if native in OUTSIDE:
         raise BadRowError(f"label {native!r} outside the eight classes")
     label = label_of(CLASSES[native])

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from launch.cli.words import add_command
+from launch.cli.words import add_command, at_least
 
 
 def add(commands: Any) -> None:
@@ -21,14 +21,15 @@ def add(commands: Any) -> None:
     )
     loader.add_argument("shards", type=Path, help="folder of shards")
     loader.add_argument("--split", default="train", help="split to read (default: %(default)s)")
-    for name, default, meaning in (
-        ("image-size", 224, "side of the decoded images in pixels"),
-        ("batch", 32, "samples per batch"),
-        ("workers", 2, "decoding threads"),
-        ("rounds", 5, "rounds, in which the contestants take turns"),
-        ("samples", 1024, "samples per round"),
+    for name, least, default, meaning in (
+        ("image-size", 1, 224, "side of the decoded images in pixels"),
+        ("batch", 1, 32, "samples per batch"),
+        ("workers", 0, 2, "decoding threads; 0 decodes where the batch is asked for"),
+        ("rounds", 1, 5, "rounds, in which the contestants take turns"),
+        ("samples", 1, 1024, "samples per round"),
     ):
-        loader.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} (default: %(default)s)")
+        text = f"{meaning} (default: %(default)s)"
+        loader.add_argument(f"--{name}", type=at_least(least), default=default, help=text)
     loader.set_defaults(run=run_loader)
 
 

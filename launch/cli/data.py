@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from launch.cli.words import add_command, add_recipe
+from launch.cli.words import add_command, add_recipe, at_least
 
 SHARD = """\
   mmfm data shard configs/data/derm.yaml root=DATA output=runs/first/shards
@@ -38,8 +38,12 @@ def add(commands: Any) -> None:
         actions, "demo", "draw the demo set: images and metadata.csv", "  mmfm data demo runs/demo/raw"
     )
     demo.add_argument("folder", type=Path, help="folder to write")
-    demo.add_argument("--images", type=int, default=2400, help="images to draw (default: %(default)s)")
-    demo.add_argument("--seed", type=int, default=0, help="seed of the drawing (default: %(default)s)")
+    demo.add_argument(
+        "--images", type=at_least(1), default=2400, help="images to draw (default: %(default)s)"
+    )
+    demo.add_argument(
+        "--seed", type=at_least(0), default=0, help="seed of the drawing (default: %(default)s)"
+    )
     demo.set_defaults(run=run_demo)
 
 
@@ -53,7 +57,7 @@ def _add_ls(actions: Any) -> None:
         "--class", dest="label", metavar="CLASS", default="", help="only of this class: code or name"
     )
     parser.add_argument(
-        "--limit", type=int, default=20, help="most samples; 0 lists all (default: %(default)s)"
+        "--limit", type=at_least(0), default=20, help="most samples; 0 lists all (default: %(default)s)"
     )
     parser.set_defaults(run=run_ls)
 

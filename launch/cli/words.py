@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 OVERRIDES_HELP = (
@@ -20,6 +21,21 @@ def add_command(commands: Any, name: str, purpose: str, examples: str = "") -> a
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return parser
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """An option's type: whole numbers from `least` on."""
+
+    def number(word: str) -> int:
+        try:
+            value = int(word)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{word!r} is no whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small: at least {least}")
+        return value
+
+    return number
 
 
 def add_recipe(parser: argparse.ArgumentParser, command: str) -> None:

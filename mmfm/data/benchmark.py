@@ -9,6 +9,8 @@ rounds in which the contestants take turns.
   augmentation, so that its images are those of the limit, and once with the default one on the CPU.
 - The usual pipeline is webdataset as its documentation shows it: shuffle buffer, PIL decoding and bilinear
   resizing, notes tokenized on the fly, batches.
+
+Corrupt samples are passed over by all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import itertools
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,7 +35,8 @@ from mmfm.config.schema import AugmentConfig, DataConfig
 from mmfm.data.augment import no_augmentation
 from mmfm.data.batching import Batching
 from mmfm.data.decode import decode_into
-from mmfm.data.index import Split
+from mmfm.data.index import CorruptSample, Split
+from mmfm.data.reader import decode_sample
 from mmfm.data.stream import TrainStream, open_stream
 from mmfm.data.tokenizer import Tokenizer, fit_tokenizer
 from mmfm.errors import DataError
@@ -69,6 +73,7 @@ class BenchmarkResult:
     batch: int
     workers: int
     measurements: list[Measurement]
+    corrupt: Counter[str]  # samples that the limit passed over, by kind
 
     def share(self, name: str) -> float:
         """Median share of the limit of the contestant of this name."""
@@ -85,6 +90,9 @@ class BenchmarkResult:
             spread = f"{min(one.rates):.0f}-{max(one.rates):.0f}"
             share = f"{statistics.median(one.shares):.2f}"
             lines.append(f"{one.name:30} {statistics.median(one.rates):>16.0f} {spread:>15} {share:>13}")
+        if self.corrupt:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.corrupt.items())
+            lines.append(f"corrupt samples were passed over: {kinds}. Run `mmfm data verify {self.shards}`")
         return "\n".join(lines)
 
 
@@ -105,12 +113,13 @@ def loader_benchmark(
     if not source.manifest.notes:
         raise DataError(f"{shards} has no notes to measure with: set `notes` of `mmfm data shard`")
     steps = max(1, samples // batch)
+    corrupt: Counter[str] = Counter()
     with ExitStack() as stack:
         links = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmfm-bench-")))
         for entry in ("dataset.json", split):  # so that caches go elsewhere than beside the user's shards
             (links / entry).symlink_to((Path(shards) / entry).resolve())
         tokenizer = _tokenizer(source)
-        contestants: dict[str, Contestant] = {LIMIT: _limit(source, image_size, batch, steps)}
+        contestants: dict[str, Contestant] = {LIMIT: _limit(source, image_size, batch, steps, corrupt)}
         for name, augment in ((STREAM, no_augmentation()), (STREAM_AUGMENTED, AugmentConfig())):
             config = _config(links, split, source, image_size, workers, augment)
             stream = stack.enter_context(open_stream(config, tokenizer, Batching(batch), seed=0))
@@ -119,7 +128,7 @@ def loader_benchmark(
         rates = _measure(contestants, steps, batch, rounds)
     shares = {n: [a / b for a, b in zip(r, rates[LIMIT], strict=True)] for n, r in rates.items()}
     measurements = [Measurement(name, rates[name], shares[name]) for name in contestants]
-    return BenchmarkResult(str(shards), steps * batch, image_size, batch, workers, measurements)
+    return BenchmarkResult(str(shards), steps * batch, image_size, batch, workers, measurements, corrupt)
 
 
 def _measure(
@@ -147,10 +156,19 @@ def _settle() -> None:
             return
 
 
-def _limit(split: Split, image_size: int, batch: int, steps: int) -> Contestant:
+def _limit(split: Split, image_size: int, batch: int, steps: int, corrupt: Counter[str]) -> Contestant:
     chosen = np.random.default_rng(0).permutation(len(split))[: steps * batch]
-    images = itertools.cycle([split.read_image(sample) for sample in chosen])
     out = np.empty((image_size, image_size, 3), np.uint8)
+    sound = []
+    for sample in chosen:
+        try:
+            decode_sample(split, sample, out)
+            sound.append(split.read_image(sample))
+        except CorruptSample as error:
+            corrupt[error.kind] += 1
+    if not sound:
+        raise DataError(f"no image of {split.folder} can be decoded: run `mmfm data verify {split.folder}`")
+    images = itertools.cycle(sound)
 
     def run(count: int) -> None:
         for image in itertools.islice(images, count * batch):
@@ -180,9 +198,10 @@ def _webdataset(split: Split, tokenizer: Tokenizer, image_size: int, batch: int)
         return torch.from_numpy(pixels.copy()).permute(2, 0, 1), ids, record["label"]
 
     def batches() -> Iterator[Any]:
-        dataset = wds.WebDataset([str(path) for path in split.shard_paths], shardshuffle=100, seed=0)
-        shuffled = dataset.shuffle(1000).decode("pil").to_tuple("jpg", "json").map(prepare)
-        return iter(shuffled.repeat().batched(batch))
+        shards, skip = [str(path) for path in split.shard_paths], wds.ignore_and_continue
+        dataset = wds.WebDataset(shards, shardshuffle=100, seed=0, handler=skip).shuffle(1000)
+        samples = dataset.decode("pil", handler=skip).to_tuple("jpg", "json", handler=skip)
+        return iter(samples.map(prepare, handler=skip).repeat().batched(batch))
 
     endless = batches()
 
@@ -194,8 +213,13 @@ def _webdataset(split: Split, tokenizer: Tokenizer, image_size: int, batch: int)
 
 
 def _tokenizer(split: Split) -> Tokenizer:
-    records = (split.read_record(sample) for sample in range(min(_FIT_NOTES, len(split))))
-    return fit_tokenizer((note.text for record in records for note in record.notes.values()), 2000)
+    texts = []
+    for sample in range(min(_FIT_NOTES, len(split))):
+        try:
+            texts += [note.text for note in split.read_record(sample).notes.values()]
+        except CorruptSample:
+            continue  # the stream says what is wrong with it
+    return fit_tokenizer(texts, 2000)
 
 
 def _config(
@@ -210,4 +234,5 @@ def _config(
         workers=workers,
         augment=augment,
         augment_on="cpu",
+        max_corrupt_share=1.0,  # counted here, not refused
     )

@@ -31,18 +31,8 @@ class DecodeError(ValueError):
     """Bytes that are no image, or a broken one."""
 
 
-def decode_image(data: bytes, size: int) -> np.ndarray:
-    """The whole image, resized to (3, size, size) uint8 RGB (a view of height x width x channel memory).
-
-    Raises `DecodeError`.
-    """
-    out = np.empty((size, size, 3), np.uint8)
-    decode_into(data, out)
-    return out.transpose(2, 0, 1)
-
-
 def decode_into(data: bytes, out: np.ndarray, side: float = 1.0, x: float = 0.0, y: float = 0.0) -> None:
-    """Decode a crop of an image straight into `out`, uint8 of shape (size, size, 3), contiguous.
+    """Decode an image, or a crop of it, straight into `out`, RGB uint8 of shape (size, size, 3), contiguous.
 
     The crop keeps `side` of the width and of the height; `x` and `y` in [0, 1] say where it lies between the
     left and right, top and bottom ends. Raises `DecodeError`.

@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 
 from mmfm.data.manifest import Manifest
 from mmfm.errors import DataError
+from mmfm.files import write_atomically
 from mmfm.records import Record
 
 IMAGE_EXTENSION = "jpg"
 JSON_EXTENSION = "json"
-SPLITS = ("train", "val", "test")
+TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
 OPEN_FILES = 64  # tars kept open by a `Split`
 
 _SCHEMA = pa.schema(
@@ -47,6 +48,11 @@ class CorruptSample(DataError):  # noqa: N818 - it names the sample, not the act
         super().__init__(f"sample {key} is {kind}{f' ({detail})' if detail else ''}: run `mmfm data verify`")
         self.kind = kind
         self.key = key
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[CorruptSample], tuple[str, str, str]]:
+        """Pickled by what it was made from, as it travels between processes."""
+        return type(self), (self.kind, self.key, self.detail)
 
 
 @dataclass
@@ -89,10 +95,9 @@ def read_index(path: str | Path) -> ShardIndex:
 
 def write_index(path: str | Path, index: ShardIndex) -> None:
     """Write one index file at once (by rename). The same rows give the same bytes."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    pq.write_table(index.to_table(), part, compression="zstd")
-    part.replace(path)
+    buffer = pa.BufferOutputStream()
+    pq.write_table(index.to_table(), buffer, compression="zstd")
+    write_atomically(Path(path), buffer.getvalue().to_pybytes())
 
 
 def build_index(tar_path: str | Path) -> ShardIndex:
@@ -199,13 +204,7 @@ class Split:
         """Open a split. Raises `DataError` for a missing folder, split or shard, and for an empty split."""
         folder = Path(folder)
         manifest = Manifest.read(folder)
-        info = manifest.splits.get(split)
-        if info is None or info.samples == 0:
-            there = ", ".join(f"{name} ({s.samples})" for name, s in manifest.splits.items() if s.samples)
-            raise DataError(
-                f"split {split!r} of {folder} has no samples. Splits with samples: {there or 'none'}"
-            )
-        for shard in info.shards:
+        for shard in manifest.filled(split, folder).shards:
             if not (folder / shard.path).is_file():
                 raise DataError(f"shard {folder / shard.path} is missing: run `mmfm data verify {folder}`")
         return cls(folder, split, manifest)

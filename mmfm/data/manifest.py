@@ -87,6 +87,16 @@ class Manifest:
                 "`mmfm data shard`"
             ) from error
 
+    def filled(self, split: str, folder: str | Path) -> SplitInfo:
+        """A split that has samples. Raises `DataError` that names `folder` and the splits that have some."""
+        info = self.splits.get(split)
+        if info is None or info.samples == 0:
+            there = ", ".join(f"{name} ({s.samples})" for name, s in self.splits.items() if s.samples)
+            raise DataError(
+                f"split {split!r} of {folder} has no samples. Splits with samples: {there or 'none'}"
+            )
+        return info
+
     def digest(self, split: str) -> str:
         """sha256 over the shards of a split, "" for a split that is not there: equal for equal samples."""
         shards = self.splits[split].shards if split in self.splits else []

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+PIECE = 16  # samples that one thread decodes at a time
+
 Step = TypeVar("Step")
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""Reading given samples in a given order, whole and unaugmented: for evaluation."""
+"""Decoding samples: one into its place, or many in a given order, whole and unaugmented, for evaluation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import torch
 
 from mmfm.data.decode import DecodeError, decode_into
 from mmfm.data.index import CorruptSample, Split
-from mmfm.data.prefetch import Workers
+from mmfm.data.prefetch import PIECE, Workers
 from mmfm.records import Record
 
 _AHEAD = 4  # batches prepared ahead
-_PIECE = 16  # samples that one thread decodes at a time
 
 
 def read_batches(
@@ -48,8 +47,16 @@ def read_batches(
         threads.close()
 
 
+def decode_sample(split: Split, sample: int, out: np.ndarray, *crop: float) -> None:
+    """`decode_into` of the image of a sample. Raises `CorruptSample` whatever is wrong with it."""
+    try:
+        decode_into(split.read_image(sample), out, *crop)
+    except DecodeError as error:
+        raise CorruptSample("undecodable", split.keys[sample], str(error)) from error
+
+
 def _tasks(split: Split, ids: np.ndarray, size: int) -> list[partial[list]]:
-    return [partial(_read_piece, split, ids[at : at + _PIECE], size) for at in range(0, len(ids), _PIECE)]
+    return [partial(_read_piece, split, ids[at : at + PIECE], size) for at in range(0, len(ids), PIECE)]
 
 
 def _read_piece(split: Split, ids: np.ndarray, size: int) -> list[tuple[np.ndarray, Record] | CorruptSample]:
@@ -57,10 +64,8 @@ def _read_piece(split: Split, ids: np.ndarray, size: int) -> list[tuple[np.ndarr
     for sample in ids:
         pixels = np.empty((size, size, 3), np.uint8)
         try:
-            decode_into(split.read_image(sample), pixels)
+            decode_sample(split, sample, pixels)
             outcomes.append((pixels, split.read_record(sample)))
         except CorruptSample as error:
             outcomes.append(error)
-        except DecodeError as error:
-            outcomes.append(CorruptSample("undecodable", split.keys[sample], str(error)))
     return outcomes

@@ -30,10 +30,10 @@ from mmfm.data.batch import Batch
 from mmfm.data.batching import Batching
 from mmfm.data.buffers import BufferPool
 from mmfm.data.counter import hashed, uniforms
-from mmfm.data.decode import DecodeError, decode_into
 from mmfm.data.index import CorruptSample, Split
 from mmfm.data.plan import Order, weigh
-from mmfm.data.prefetch import Workers
+from mmfm.data.prefetch import PIECE, Workers
+from mmfm.data.reader import decode_sample
 from mmfm.data.textfeatures import Encode, TextFeatureCache
 from mmfm.data.tokenizer import Tokenizer
 from mmfm.data.tokens import TokenCache
@@ -41,7 +41,6 @@ from mmfm.errors import ConfigError, DataError
 from mmfm.progress import say
 from mmfm.taxonomy import UNKNOWN_LABEL
 
-_PIECE = 16  # samples that one thread decodes at a time
 _MAX_SUBSTITUTES = 32  # tries to replace one corrupt sample
 _MIN_READ = 100  # samples read before the share of corrupt ones is judged
 
@@ -81,6 +80,7 @@ class TrainStream:
     ) -> None:
         self.split = split
         self.order = order
+        self.read = 0  # samples read by this process
         self.corrupt: Counter[str] = Counter()  # corrupt samples met by this process, by kind
         self._config = config
         self._batching = batching
@@ -89,7 +89,6 @@ class TrainStream:
         self._on_device = on_device  # flips and colour are left to `Batch.to`
         # page-locked images travel to a GPU in the background
         self._buffers = BufferPool((batching.share, config.image_size, config.image_size, 3), pinned)
-        self._read = 0
         self._workers = Workers(config.workers)
 
     @property
@@ -127,8 +126,8 @@ class TrainStream:
         return _Step(positions, samples, drawn, self._buffers.take())
 
     def _tasks(self, step: _Step) -> list[Callable[[], list[CorruptSample]]]:
-        rows = range(0, len(step.positions), _PIECE)
-        return [partial(self._decode_piece, step, row, row + _PIECE) for row in rows]
+        rows = range(0, len(step.positions), PIECE)
+        return [partial(self._decode_piece, step, row, row + PIECE) for row in rows]
 
     def _decode_piece(self, step: _Step, first: int, last: int) -> list[CorruptSample]:
         """Decode rows `first` to `last` of a step into its buffer; return what was met of corrupt samples."""
@@ -163,10 +162,7 @@ class TrainStream:
     def _decode(self, sample: int, out: np.ndarray, crop: list[float]) -> None:
         if self._notes is not None and sample in self._notes.tokens.damaged:
             self.split.read_record(sample)  # says what is wrong with it
-        try:
-            decode_into(self.split.read_image(sample), out, *crop)
-        except DecodeError as error:
-            raise CorruptSample("undecodable", self.split.keys[sample], str(error)) from error
+        decode_sample(self.split, sample, out, *crop)
 
     def _substitute(self, position: int, tries: int) -> int:
         """The sample that stands in for a corrupt one: that of a position of the same epoch, by hash."""
@@ -176,16 +172,16 @@ class TrainStream:
 
     def _account(self, read: int, errors: list[CorruptSample]) -> None:
         """Count, say the first of each kind, and refuse to go on when there are too many."""
-        self._read += read
+        self.read += read
         for error in errors:
             if not self.corrupt[error.kind]:
                 say(f"{error}. It is skipped, like others of its kind")
             self.corrupt[error.kind] += 1
         limit = self._config.max_corrupt_share
-        if self._read >= _MIN_READ and self.corrupt.total() > limit * self._read:
+        if self.read >= _MIN_READ and self.corrupt.total() > limit * self.read:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.corrupt.items())
             raise DataError(
-                f"too many corrupt samples in {self.split.folder}: {kinds} of {self._read} read, "
+                f"too many corrupt samples in {self.split.folder}: {kinds} of {self.read} read, "
                 f"data.max_corrupt_share={limit}. Run `mmfm data verify {self.split.folder}`"
             )
 

@@ -49,10 +49,6 @@ class Tokenizer:
             self._cut[max_tokens] = core
         return [encoding.ids for encoding in self._cut[max_tokens].encode_batch_fast(list(texts))]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids, without special tokens."""
-        return self._core.decode(list(ids))
-
     @cached_property
     def pad_id(self) -> int:
         """Id that fills short notes. Raises `DataError` when the vocabulary has no padding token."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmfm.data.index import CorruptSample, Split
+from mmfm.data.padding import pad
 from mmfm.data.tokenizer import Tokenizer
 from mmfm.errors import DataError
 from mmfm.progress import track
@@ -66,11 +67,7 @@ class TokenCache:
     def padded(self, numbers: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tokens and mask, both int64 (b, T), of one note per sample; T is the length of the longest."""
         rows = [self.ids(n, s) for n, s in zip(numbers.tolist(), samples.tolist(), strict=True)]
-        lengths = np.array([len(row) for row in rows])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        tokens = np.full(mask.shape, self.pad_id, np.int64)
-        tokens[mask] = np.concatenate(rows)
-        return tokens, mask.astype(np.int64)
+        return pad(rows, self.pad_id)
 
 
 def publish(target: Path, write: Callable[[Path], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +70,12 @@ def test_kinds_of_damage(write_shards: Callable[..., Path], tmp_path: Path) -> N
     split.shard_paths[0].unlink()
     with pytest.raises(CorruptSample, match="unreadable"):
         split.read_image(0)
+
+
+def test_a_corrupt_sample_travels_between_processes() -> None:
+    error = CorruptSample("altered", "set-1", "its checksum differs")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.kind, copy.key, str(copy)) == (error.kind, error.key, str(error))
 
 
 def tar_of(path: Path, members: dict[str, bytes]) -> Path:

@@ -215,6 +215,7 @@ def test_corrupt_samples_are_replaced_alike_everywhere_and_counted(
         order = [stream.split.keys[s] for s in stream.order.samples(0, 72)]
         assert set(stream.corrupt) == {"altered", "truncated"}
         assert stream.corrupt.total() >= sum(key in hurt for key in order)
+        assert stream.read == 72
     assert hurt <= set(order)
     assert all((alone[p][0] == order[p]) == (order[p] not in hurt) for p in alone)
     threaded = replace(config, workers=3)

@@ -29,9 +29,20 @@ def test_copies_in_other_sizes_and_formats_are_found(tmp_path: Path) -> None:
     scene(1).resize((90, 90)).save(paths[2], quality=70)
     scene(1).resize((130, 130)).save(paths[3], quality=60)
     scene(3).save(paths[4])
-    pairs = find_duplicates(paths, DedupConfig())
+    pairs = find_duplicates(paths, ["set"] * len(paths), DedupConfig())
     assert [(i, j) for i, j, _ in pairs] == [(0, 2), (0, 3), (2, 3)]
     assert all(0 <= distance <= 10 for _, _, distance in pairs)
+
+
+def test_pairs_across_sets_have_a_bound_of_their_own(tmp_path: Path) -> None:
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    scene(1).save(paths[0])
+    scene(1).rotate(2).save(paths[1])
+    [(_, _, distance)] = find_duplicates(paths, ["a", "b"], DedupConfig(max_distance_across=256))
+    assert distance > 0
+    config = DedupConfig(max_distance=distance - 1, max_distance_across=distance)
+    assert find_duplicates(paths, ["a", "b"], config) == [(0, 1, distance)]
+    assert find_duplicates(paths, ["a", "a"], config) == []
 
 
 def test_unreadable_and_flat_images_have_no_duplicates(tmp_path: Path) -> None:
@@ -43,7 +54,7 @@ def test_unreadable_and_flat_images_have_no_duplicates(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     scene(1).save(buffer, "jpeg")
     paths[4].write_bytes(buffer.getvalue()[:300])  # truncated
-    assert find_duplicates([*paths, tmp_path / "absent.jpg"], DedupConfig()) == []
+    assert find_duplicates([*paths, tmp_path / "absent.jpg"], ["set"] * (len(paths) + 1), DedupConfig()) == []
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 140))
@@ -77,23 +88,24 @@ def test_hash_fills_whole_words(tmp_path: Path, side: int, words: int) -> None:
 
 def test_impossible_settings(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="hash_side=1"):
-        find_duplicates([], DedupConfig(hash_side=1))
+        find_duplicates([], [], DedupConfig(hash_side=1))
 
 
 @pytest.mark.realdata
 def test_known_pairs_of_the_real_data_are_found(real_data: Path) -> None:
-    """The list comes from the full-size originals; its clear pairs have to be found in these copies."""
+    """All that the list names across two sets, and the clear ones within one, by the bounds of the recipe."""
     with (real_data / "manifest.csv").open(newline="") as file:
         places = {row["image_id"]: real_data / row["file"] for row in csv.DictReader(file)}
     with (real_data / "near_duplicates.csv").open(newline="") as file:
-        listed = [
-            {Path(row["file_a"]).stem, Path(row["file_b"]).stem}
-            for row in csv.DictReader(file)
-            if int(row["dhash256_dist"]) <= 10
-        ]
+        rows = list(csv.DictReader(file))
+    clear = [row for row in rows if row["set_a"] != row["set_b"] or int(row["dhash256_dist"]) <= 9]
+    listed = [{Path(row["file_a"]).stem, Path(row["file_b"]).stem} for row in clear]
     listed = [pair for pair in listed if pair <= set(places)]
     names = sorted(set().union(*listed))
-    found = [{names[i], names[j]} for i, j, _ in find_duplicates([places[n] for n in names], DedupConfig())]
-    assert len(listed) >= 10
-    assert sum(pair in found for pair in listed) >= 0.9 * len(listed)
+    sets = [places[name].parts[-3] for name in names]
+    recipe = DedupConfig(max_distance=16, max_distance_across=27)
+    pairs = find_duplicates([places[name] for name in names], sets, recipe)
+    found = [{names[i], names[j]} for i, j, _ in pairs]
+    assert len(listed) >= 20
+    assert all(pair in found for pair in listed)
     assert len(found) <= 1.5 * len(listed)

@@ -17,7 +17,14 @@ SITES = ("head and neck", "lower extremity", "palm or sole", "ear")
 CONFIRMATIONS = ("histopathology", "follow-up", "expert consensus")
 DESCRIPTION = "an asymmetric lesion of about 9 mm, black and red in colour, with streaks"
 # Words that mean a fact: one in a note must stand in the record as well.
-SUBCLASSES = sorted({name for lesion in CLASSES for name in lesion.subclasses})
+SUBCLASSES = (
+    "blue nevus",
+    "invasive melanoma",
+    "lentigo maligna",
+    "nevus",
+    "solar lentigo",
+    "actinic keratosis",
+)
 OTHERS = ("male", "female", "year-old", "Fitzpatrick", "streaks")
 VOCABULARY = (*SITES, *CONFIRMATIONS, *MALIGNANCIES, *(c.name for c in CLASSES), *SUBCLASSES, *OTHERS)
 

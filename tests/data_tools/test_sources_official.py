@@ -107,6 +107,17 @@ def test_milk10k(tmp_path: Path) -> None:
     }
 
 
+def test_milk10k_a_ground_truth_that_is_no_number_refuses_its_lesion(tmp_path: Path) -> None:
+    path = milk(tmp_path) / "MILK10k_Training_GroundTruth.csv"
+    path.write_text(path.read_text().replace("IL_2,1.0", "IL_2,yes").replace("IL_3", "IL_4"))
+    result = read_source(SourceConfig(kind="milk10k", where={"image_type": "dermoscopic"}), tmp_path)
+    assert list(codes(result.records)) == ["ISIC_1d"]
+    assert [(reject.file, reject.reason) for reject in result.rejects] == [
+        ("ISIC_2d", "lesion 'IL_2' has AKIEC='yes' in MILK10k_Training_GroundTruth.csv"),
+        ("ISIC_3d", "lesion 'IL_3' has no class in MILK10k_Training_GroundTruth.csv"),
+    ]
+
+
 def test_milk10k_one_image_type(tmp_path: Path) -> None:
     result = read_source(SourceConfig(kind="milk10k", where={"image_type": "dermoscopic"}), milk(tmp_path))
     assert {item.record.dataset for item in result.records} == {"milk10k_dermo"}

@@ -88,6 +88,40 @@ def test_every_refused_row_has_its_number_and_reason(folder: Path) -> None:
     assert [reject.missing_image for reject in result.rejects] == [False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("P2/front.jpg", "P2/front.jpg"),
+        ("P2/front", "P2/front.jpg"),
+        ("images/P1/front.png", "P1/front.jpg"),
+        ("elsewhere/P1/front.jpg", "P1/front.jpg"),
+        ("P3/back.jpg", "P3/back.jpg"),  # not the other format of another folder
+        ("P4/front.jpg", "image not found"),  # not another patient's
+        ("front.jpg", "ambiguous image name: P1/front.jpg or P2/front.jpg"),
+        ("part_1/flat.jpg", "flat.jpg"),
+        ("copy.jpg", "P1/copy.jpg"),  # one picture, twice
+    ],
+)
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, name: str, found: str) -> None:
+    names = (
+        "P1/front.jpg",
+        "P2/front.jpg",
+        "P3/back.jpg",
+        "back.png",
+        "flat.jpg",
+        "P1/copy.jpg",
+        "P2/copy.jpg",
+    )
+    for number, path in enumerate(names):
+        (tmp_path / "images" / path).parent.mkdir(parents=True, exist_ok=True)
+        colour = (0 if "copy" in path else 30 * number, 0, 0)
+        Image.new("RGB", (8, 8), colour).save(tmp_path / "images" / path, compress_level=0, quality=100)
+    (tmp_path / "table.csv").write_text(f"file\n{name}\n")
+    result = read_source(config(columns={"file": "file"}, where={}), tmp_path)
+    images = [item.image.relative_to(tmp_path / "images").as_posix() for item in result.records]
+    assert [*images, *(reject.reason for reject in result.rejects)] == [found]
+
+
 def test_empty_image_file_is_refused(folder: Path) -> None:
     (folder / "images" / "a.jpg").write_bytes(b"")
     assert reasons(read_source(config(), folder))[2] == "image file is empty"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from data_tools.config import PackConfig
-from data_tools.shards import shard, writer
+from data_tools.shards import build, shard, writer
 from mmfm.errors import ConfigError, DataError
 
 
@@ -50,7 +50,7 @@ def inodes(folder: Path) -> dict[str, int]:
         ("build_index", 2),
         ("_move", 5),
         ("_move", 6),
-        ("write_text", 2),
+        ("write_atomically", 2),
     ],
 )
 def test_killed_anywhere_then_the_same_bytes(recipe, tmp_path, digests, function, call):
@@ -102,6 +102,25 @@ def test_another_recipe_in_the_same_folder_is_refused(recipe, tmp_path, digests)
     assert digests(tmp_path / "shards") == before
 
 
+def test_the_key_that_differs_is_named_also_within_a_source(recipe, tmp_path):
+    shard(recipe())
+    changed = recipe()
+    changed.sources[0].domain = "clinical"
+    with pytest.raises(ConfigError, match=r"sources\.0\.domain is 'drawn' there, 'clinical' here"):
+        shard(changed)
+
+
+def test_a_mended_recipe_starts_anew_where_no_image_could_be_packed(recipe, raw, tmp_path):
+    config = recipe()
+    shutil.copytree(raw / "images", raw / "sound")  # as old as the others
+    for path in (raw / "images").iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(DataError, match="not an image"):
+        shard(config)
+    config.sources[0].images = "sound"
+    assert shard(config).sources[0]["records"] == 48
+
+
 def test_other_images_in_the_same_folder_are_refused(recipe, raw, draw):
     shard(recipe())
     draw(raw / "images" / "img03.jpg", 999)
@@ -121,8 +140,27 @@ def test_two_writers_do_not_share_a_folder(recipe, tmp_path):
     write_until_killed(recipe(), "jpeg_bytes", 30)
     with (tmp_path / "shards" / ".parts" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match="another process is writing"):
-            shard(recipe())
+        before = (tmp_path / "shards" / "plan.json").read_bytes()
+        for path in (tmp_path / "shards").glob("*/*.tar"):
+            path.unlink()  # so that the plan could be replaced
+        for config in (recipe(), recipe(pack=PackConfig(samples_per_shard=9, workers=1))):
+            with pytest.raises(DataError, match="another process is writing"):
+                shard(config)
+        assert (tmp_path / "shards" / "plan.json").read_bytes() == before
+
+
+def test_shards_that_another_process_finished_meanwhile_are_kept(recipe, tmp_path, monkeypatch):
+    lock = build._only_writer
+
+    def lock_late(output: Path):
+        monkeypatch.setattr(build, "_only_writer", lock)
+        shard(recipe())
+        monkeypatch.setattr(build, "write_shard", None)
+        return lock(output)
+
+    monkeypatch.setattr(build, "_only_writer", lock_late)
+    assert shard(recipe()).sources[0]["records"] == 48
+    assert not (tmp_path / "shards" / ".parts").exists()
 
 
 def test_other_folders_of_the_same_data_give_the_same_bytes(recipe, raw, tmp_path, digests):

@@ -1,4 +1,4 @@
-"""Work spread over processes, shard by shard, with progress; results come in the order of the jobs."""
+"""Work spread over processes, with progress; results come in the order of the jobs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def each(work: Callable[[Job], Result], jobs: Sequence[Job], what: str, workers: int = 0) -> Iterator[Result]:
+def each(
+    work: Callable[[Job], Result], jobs: Sequence[Job], what: str, workers: int = 0, chunk: int = 1
+) -> Iterator[Result]:
     """Yield `work(job)` for every job, in order, on `workers` processes: 0 is one per core, 1 stays here.
 
-    An exception of a job is raised here and ends the rest, as does closing the iterator.
+    Short jobs are handed over in chunks of `chunk`. An exception of a job is raised here and ends the rest,
+    as does closing the iterator.
     """
-    count = min(workers or cores(), len(jobs))
+    count = min(workers or cores(), -(-len(jobs) // chunk))
     if count <= 1:
         yield from track(map(work, jobs), what, total=len(jobs))
         return
     # Fresh interpreters: a fork would copy locks that the progress bar's thread may hold.
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        yield from track(pool.map(work, jobs), what, total=len(jobs))
+        yield from track(pool.map(work, jobs, chunksize=chunk), what, total=len(jobs))
     except BrokenProcessPool as error:
         raise DataError(
             f"{what}: a process was killed, most likely for lack of memory. "
