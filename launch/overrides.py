@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from launch.places import config_folders
-from mmfm.config.load import check_keys, read_yaml
+from mmfm.config.load import check_keys, parse_overrides, read_yaml
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import ConfigError
 
@@ -22,9 +22,14 @@ def expand_cluster(words: Sequence[str]) -> list[str]:
 
     So `cluster=slurm cluster.nodes=4` takes the profile and changes one key, in whichever order.
     """
-    names = [word.removeprefix(PREFIX) for word in words if word.startswith(PREFIX)]
+    names = [_profile_name(word) for word in words if word.startswith(PREFIX)]
     others = [word for word in words if not word.startswith(PREFIX)]
     return [word for name in names for word in profile_words(name)] + others
+
+
+def _profile_name(word: str) -> str:
+    """NAME of `cluster=NAME`, quoted or not."""
+    return str(OmegaConf.to_container(parse_overrides([word]), resolve=False)["cluster"])  # type: ignore[index,call-overload]
 
 
 def profile_words(name: str) -> list[str]:

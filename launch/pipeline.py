@@ -25,6 +25,7 @@ from launch.stages import output_digest, run_stage
 from launch.supervise import StoppedError
 from mmfm.config.load import parse_overrides, read_yaml
 from mmfm.errors import ConfigError
+from mmfm.files import write_atomically
 from mmfm.progress import say
 
 STATE_FILE = "pipeline.json"
@@ -174,7 +175,4 @@ class Record:
             self._write()
 
     def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".tmp")
-        draft.write_text(json.dumps({"stages": self.stages}, indent=2))
-        draft.rename(self.path)
+        write_atomically(self.path, json.dumps({"stages": self.stages}, indent=2) + "\n")

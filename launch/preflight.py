@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from launch.executor import check_local
 from launch.slurm import check_slurm
 from mmfm.config.schema import ClusterConfig, EvaluateConfig, PretrainConfig
+from mmfm.data.batching import Batching
 from mmfm.data.manifest import Manifest
-from mmfm.errors import ConfigError, DataError
+from mmfm.errors import ConfigError
 from mmfm.training.runfolder import RunFolder, refuse_other_config
 
 
@@ -33,18 +33,7 @@ def check(config: Any) -> str:
 def check_batch(config: PretrainConfig) -> None:
     """The global batch must fall into equal shares of whole micro-batches."""
     world = config.cluster.nodes * config.cluster.processes
-    batch, micro = config.train.global_batch, config.train.micro_batch
-    if batch < 1 or batch % world:
-        near = max(world, batch - batch % world)
-        raise ConfigError(
-            f"train.global_batch={batch} cannot be shared equally by {world} processes "
-            f"(cluster.nodes x cluster.processes): {near} can"
-        )
-    if micro and (batch // world) % micro:
-        raise ConfigError(
-            f"train.micro_batch={micro} does not divide the {batch // world} samples that each of "
-            f"{world} processes has of train.global_batch={batch}"
-        )
+    Batching(config.train.global_batch, config.train.micro_batch, rank=0, world=world)
 
 
 def check_run_folder(config: PretrainConfig) -> None:
@@ -56,9 +45,5 @@ def check_run_folder(config: PretrainConfig) -> None:
 
 def check_split(shards: str, split: str) -> str:
     """The shards must be there and the split must hold samples."""
-    manifest = Manifest.read(Path(shards))
-    counts = {name: info.samples for name, info in manifest.splits.items()}
-    if not counts.get(split):
-        known = ", ".join(f"{name} ({count})" for name, count in counts.items()) or "none"
-        raise DataError(f"{shards} has no samples in split {split!r}. Splits there: {known}")
-    return f"{shards}: {counts[split]} samples in {split}"
+    samples = Manifest.read(shards).filled(split, shards).samples
+    return f"{shards}: {samples} samples in {split}"

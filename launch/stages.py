@@ -46,21 +46,13 @@ def _output_files(command: str, config: Any) -> list[Path]:
         return [Path(config.output) / "dataset.json"]
     if command == "report":
         return [Path(config.output) if config.output else Path(config.folder) / "report.html"]
-    folder = Path(config.run.root) / config.run.name
-    if command == "evaluate":
-        return [_newest_evaluation(folder) / f"{suite}.json" for suite in config.suites]
-    return _checkpoint_files(folder)
-
-
-def _newest_evaluation(folder: Path) -> Path:
-    steps = sorted((folder / "evals").glob("step_*"))
-    return steps[-1] if steps else folder / "evals"
-
-
-def _checkpoint_files(folder: Path) -> list[Path]:
-    from mmfm.training.checkpoint import newest_checkpoint
-
     try:
-        return [newest_checkpoint(folder) / "manifest.json"]
-    except CheckpointError:
+        if command == "evaluate":
+            from mmfm.evaluation.place import suite_paths
+
+            return suite_paths(config)
+        from mmfm.training.checkpoint import newest_checkpoint
+
+        return [newest_checkpoint(Path(config.run.root) / config.run.name) / "manifest.json"]
+    except CheckpointError:  # nothing is there yet
         return []

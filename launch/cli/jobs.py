@@ -10,7 +10,8 @@ from launch.cli.words import add_command, add_recipe
 PRETRAIN = """\
   mmfm pretrain configs/pretrain/demo.yaml data.shards=runs/demo/shards run.name=mine
   mmfm pretrain configs/pretrain/derm_cpu.yaml data.shards=SHARDS run.name=b model.preset=vit_s16
-  mmfm pretrain configs/pretrain/derm_vitb16_pubmedbert.yaml cluster=slurm cluster.nodes=4 --dry-run
+  mmfm pretrain configs/pretrain/derm_vitb16_pubmedbert.yaml data.shards=SHARDS cluster=slurm \\
+      cluster.nodes=4 --dry-run
 
 The same command again, in the same run folder, goes on from the newest checkpoint.
 """
@@ -60,16 +61,22 @@ def run_command(args: argparse.Namespace) -> int:
 
     if args.dry_run:
         print(dry_run(args.command, config))
-        return 0
-    run(args.command, config)
-    if args.command == "evaluate" and config.cluster.kind == "local":
-        _print_results(config)
+    elif args.command == "evaluate" and config.cluster.kind == "local":
+        _evaluate_here(config)
+    else:
+        run(args.command, config)
     return 0
 
 
-def _print_results(config: Any) -> None:
-    from pathlib import Path
-
+def _evaluate_here(config: Any) -> None:
+    """Run an evaluation to its end and print what it wrote."""
+    from launch.commands import check_required
     from launch.results import print_suites
+    from launch.run import run
+    from mmfm.evaluation.place import pin_checkpoint, suite_paths
 
-    print_suites(Path(config.run.root) / config.run.name)
+    check_required("evaluate", config)
+    pin_checkpoint(config)  # a run that still trains saves newer ones meanwhile, and deletes old ones
+    written = suite_paths(config)
+    run("evaluate", config)
+    print_suites(written)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from mmfm.data.index import Split
+from mmfm.data.padding import pad
 from mmfm.data.reader import read_batches
 from mmfm.data.tokenizer import Tokenizer
 from mmfm.errors import DataError
@@ -123,14 +124,9 @@ def compute_features(
 def tokenize(
     texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids (b, T) int64, padded to the longest text, and their mask (b, T) bool."""
-    rows = tokenizer.encode(list(texts), max_tokens)
-    tokens = torch.full((len(rows), max(map(len, rows))), tokenizer.pad_id, dtype=torch.int64)
-    mask = torch.zeros(tokens.shape, dtype=torch.bool)
-    for row, ids in enumerate(rows):
-        tokens[row, : len(ids)] = torch.as_tensor(ids, dtype=torch.int64)
-        mask[row, : len(ids)] = True
-    return tokens, mask
+    """Token ids of texts, padded to the longest, and their mask: both int64 (b, T)."""
+    tokens, mask = pad(tokenizer.encode(list(texts), max_tokens), tokenizer.pad_id)
+    return torch.from_numpy(tokens), torch.from_numpy(mask)
 
 
 @torch.inference_mode()

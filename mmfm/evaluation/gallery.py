@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
-from PIL import Image
 
 from mmfm.evaluation.features import Features
 from mmfm.evaluation.results import Example, Hit, Item, Slice
 from mmfm.evaluation.retrieval import Search
+from mmfm.evaluation.thumbnail import thumbnail
 from mmfm.taxonomy import CODES, UNKNOWN_LABEL
 
 EXAMPLES = 4  # right ones, and as many wrong ones, in each direction
 SIDE = 128  # pixels of the longer side
-QUALITY = 80
 
 
 def make_gallery(
@@ -31,16 +27,6 @@ def make_gallery(
     right = order[best[order] == labels[order]][:EXAMPLES]
     wrong = order[best[order] != labels[order]][:EXAMPLES]
     return [_example(part, features, texts, search, int(row)) for row in (*right, *wrong)]
-
-
-def thumbnail(data: bytes) -> str:
-    """An encoded image as the data URI of a JPEG at most `SIDE` pixels wide and high."""
-    with Image.open(io.BytesIO(data)) as image:
-        small = image.convert("RGB")
-        small.thumbnail((SIDE, SIDE))
-        encoded = io.BytesIO()
-        small.save(encoded, "JPEG", quality=QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
 def _example(part: Slice, features: Features, texts: list[str], search: Search, row: int) -> Example:
@@ -64,5 +50,5 @@ def _example(part: Slice, features: Features, texts: list[str], search: Search, 
 def _item(features: Features, texts: list[str], row: int) -> Item:
     record = features.records[row]
     code = CODES[record.label] if record.label != UNKNOWN_LABEL else ""
-    image = thumbnail(features.split.read_image(int(features.samples[row])))
+    image = thumbnail(features.split.read_image(int(features.samples[row])), SIDE)
     return Item(record.key, code, texts[row], image)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 PRECISION_AT = (5, 10)
-TOP = 3  # best hits kept for the gallery
+TOP = 5  # best hits kept for the gallery
 CELLS = 1 << 24  # scores held at once
 
 
@@ -49,7 +49,7 @@ class Ranking:
 
     `rank` (q,) float64 of the own partner among itself and its `rivals` (q,). `average_precision` (q,) and
     `precision` (q, 2) at `PRECISION_AT`, NaN for queries without relevant items; `relevant` (q,) counts
-    these.    `top` (q, TOP) int64 items and `top_scores`, the own partner included.
+    these. `top` (q, TOP) int64 items and `top_scores`, the own partner included.
     """
 
     rank: np.ndarray

@@ -1,21 +1,35 @@
-"""The outcome of a suite: what `evals/step_XXXXXXXX/<suite>.json` holds, and its table."""
+"""The outcome of a suite, to and from JSON, and its table."""
 
 from __future__ import annotations
 
-import json
-import os
+import re
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from mmfm.errors import DataError
 from mmfm.evaluation.bootstrap import Estimate
 
 ALL = "all"  # dataset and domain of the slice that joins all in-domain slices
 COUNTED_IN_ITEMS = "median_rank"  # every other metric is a share, shown in percent
+IMAGE_TO_NOTE = "image to note"
+NOTE_TO_IMAGE = "note to image"
+DATASETS = {
+    "ham10000": "HAM10000",
+    "milk10k": "MILK10k",
+    "milk10k_clinic": "MILK10k clinic",
+    "pad_ufes20": "PAD-UFES-20",
+    "demo": "Demo",
+    "demo_clinical": "Demo held-out",
+}
+DATA_URI = re.compile(r"data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/=]+\Z")
+
+
+def dataset_name(dataset: str) -> str:
+    """The usual spelling of a dataset's name."""
+    return DATASETS.get(dataset, dataset)
 
 
 @dataclass(frozen=True)
@@ -28,8 +42,15 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """For people: "ham10000 dermoscopic"."""
-        return "all in-domain" if self.dataset == ALL else f"{self.dataset} {self.domain}"
+        """For people: "HAM10000, dermoscopic"."""
+        if self.dataset == ALL:
+            return "All sets trained on"
+        return f"{dataset_name(self.dataset)}, {self.domain}"
+
+    @property
+    def shown(self) -> str:
+        """The name with its mark: "MILK10k clinic, clinical (shift)"."""
+        return f"{self.name} (shift)" if self.shift else self.name
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,11 @@ class Result:
         """A result whose value and interval are those of `estimate`."""
         return cls(value=estimate.value, low=estimate.low, high=estimate.high, **fields)
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Result:
+        """Rebuild from plain JSON. Raises `KeyError` or `TypeError` where the shape is another."""
+        return cls(**{**data, "slice": Slice(**data["slice"])})
+
 
 @dataclass(frozen=True)
 class Confusion:
@@ -67,10 +93,19 @@ class Confusion:
     classes: list[str]
     counts: list[list[int]]
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Confusion:
+        """Rebuild from plain JSON. Raises `KeyError`, `TypeError` or `ValueError` for another shape."""
+        confusion = cls(**{**data, "slice": Slice(**data["slice"])})
+        side = len(confusion.classes)
+        if len(confusion.counts) != side or any(len(row) != side for row in confusion.counts):
+            raise ValueError(f"its confusion matrix is not {side} by {side}")
+        return confusion
+
 
 @dataclass(frozen=True)
 class Item:
-    """An image+note pair of the gallery. `image`: data URI of a small JPEG."""
+    """An image+note pair of the gallery. `image`: data URI of a small JPEG, or ""."""
 
     key: str
     class_code: str
@@ -80,6 +115,12 @@ class Item:
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary; `class` is a reserved word in Python only."""
         return {"key": self.key, "class": self.class_code, "note": self.note, "image": self.image}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Item:
+        """Rebuild from plain JSON; an image that is no embedded picture is left out, as pages show it."""
+        image = data["image"] if DATA_URI.match(data["image"]) else ""
+        return cls(data["key"], data["class"], data["note"], image)
 
 
 @dataclass(frozen=True)
@@ -96,6 +137,13 @@ class Hit:
         """Plain dictionary."""
         marks = {"score": self.score, "relevant": self.relevant, "own": self.own}
         return {"rank": self.rank, **self.item.to_json(), **marks}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Hit:
+        """Rebuild from plain JSON."""
+        return cls(
+            int(data["rank"]), Item.from_json(data), float(data["score"]), data["relevant"], data["own"]
+        )
 
 
 @dataclass(frozen=True)
@@ -115,6 +163,12 @@ class Example:
             "query": self.query.to_json(),
             "hits": [hit.to_json() for hit in self.hits],
         }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Example:
+        """Rebuild from plain JSON."""
+        hits = [Hit.from_json(hit) for hit in data["hits"]]
+        return cls(data["direction"], Slice(**data["slice"]), Item.from_json(data["query"]), hits)
 
 
 @dataclass
@@ -137,34 +191,29 @@ class Outcome:
             "skipped": self.skipped,
         }
 
-
-def write_outcome(path: Path, head: dict[str, Any], outcome: Outcome) -> Path:
-    """Write a suite's file at once (by rename): `head` says what was measured, how and on what."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    text = json.dumps({**head, **outcome.to_json()}, indent=1, ensure_ascii=False, allow_nan=False)
-    part.write_text(text + "\n")
-    return part.replace(path)
-
-
-def read_results(path: Path) -> list[Result]:
-    """The results of a suite's file. Raises `DataError` when it is missing or no such file."""
-    try:
-        rows = json.loads(path.read_text())["results"]
-        return [Result(**{**row, "slice": Slice(**row["slice"])}) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no result of `mmfm evaluate` ({error}): run it again") from error
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Outcome:
+        """Rebuild from plain JSON. Raises `KeyError`, `TypeError` or `ValueError` for another shape."""
+        return cls(
+            [Result.from_json(entry) for entry in data["results"]],
+            [Confusion.from_json(entry) for entry in data["confusion"]],
+            [Example.from_json(entry) for entry in data["gallery"]],
+            data["details"],
+            data["skipped"],
+        )
 
 
 def print_table(suite: str, results: list[Result], console: Console | None = None) -> None:
-    """Print results with their intervals to stdout."""
-    table = Table(title=suite, title_justify="left", title_style="bold")
+    """Print results with their intervals to stdout, each slice named once."""
+    table = Table(title=suite, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for column in ("Measured on", "Metric"):
         table.add_column(column)
     for column in ("n", "Value", "95% interval", "Chance"):
         table.add_column(column, justify="right", no_wrap=True)
+    before: Slice | None = None
     for result in results:
-        where = result.slice.name + (" (shift)" if result.slice.shift else "")
+        where = "" if result.slice == before else result.slice.shown
+        before = result.slice
         metric = f"{result.label}, {result.direction}" if result.direction else result.label
         value, low, high, chance = (
             _show(result.metric, x) for x in (result.value, result.low, result.high, result.chance)

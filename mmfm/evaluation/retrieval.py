@@ -10,12 +10,10 @@ import torch
 from mmfm.evaluation.bootstrap import Bootstrap, Estimate, means, median
 from mmfm.evaluation.features import Features
 from mmfm.evaluation.ranking import PRECISION_AT, Ranking, Side, chance_average_precision, rank_queries
-from mmfm.evaluation.results import Result, Slice
+from mmfm.evaluation.results import IMAGE_TO_NOTE, NOTE_TO_IMAGE, Result, Slice
 from mmfm.taxonomy import CLASSES, UNKNOWN_LABEL
 
 RECALL_AT = (1, 5, 10)
-IMAGE_TO_NOTE = "image to note"
-NOTE_TO_IMAGE = "note to image"
 
 
 @dataclass(frozen=True)

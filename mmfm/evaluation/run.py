@@ -9,14 +9,15 @@ from typing import Any
 
 import mmfm
 from mmfm.config.schema import EvaluateConfig
-from mmfm.errors import CheckpointError, ConfigError
-from mmfm.evaluation.results import print_table, write_outcome
+from mmfm.errors import ConfigError
+from mmfm.evaluation.place import find_model, suite_path
+from mmfm.evaluation.results import print_table
 from mmfm.evaluation.subject import Subject
+from mmfm.evaluation.suitefile import write_suite
 from mmfm.evaluation.suites import SUITES
 from mmfm.evaluation.zeroshot import fill_prompts
-from mmfm.models.build import DESCRIPTION, load_model
+from mmfm.models.build import load_model
 from mmfm.progress import say
-from mmfm.training.checkpoint import folder_name, newest_checkpoint, read_position
 
 PROTOCOL = "clean"  # one split as pool, self excluded, only the classes present
 
@@ -32,13 +33,12 @@ def run_suites(config: EvaluateConfig) -> list[Path]:
     loaded = load_model(folder)
     check_suites_fit(config.suites, loaded.kind, folder)
     subject = Subject(config, loaded)
-    out = Path(config.run.root) / config.run.name / "evals" / folder_name(step)
     written = []
     for name in config.suites:
         say(f"{name} of {folder} on {config.split} of {config.shards}")
         outcome = SUITES[name].measure(subject)
         head = _head(name, config, folder, step)
-        written.append(write_outcome(out / f"{name}.json", head, outcome))
+        written.append(write_suite(suite_path(config, step, name), head, outcome))
         print_table(name, outcome.results)
         say(f"written: {written[-1]}")
     return written
@@ -53,30 +53,12 @@ def check_config(config: EvaluateConfig) -> None:
             near = difflib.get_close_matches(name, SUITES, n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]}?" if near else f"Suites: {', '.join(SUITES)}"
             raise ConfigError(f"unknown suite {name!r} in suites. {hint}")
-    for key in ("batch", "bootstrap"):
-        if getattr(config, key) < 1:
-            raise ConfigError(f"{key}={getattr(config, key)} must be at least 1")
     if "zeroshot" in config.suites:
         fill_prompts(config.prompts)
     if "probe" in config.suites and config.probe_split == config.split:
         raise ConfigError(
             f"probe_split and split are both {config.split!r}: a probe needs unseen samples to be measured on"
         )
-
-
-def find_model(checkpoint: str) -> tuple[Path, int]:
-    """The model folder of a run, a checkpoint or a model folder, and its step (0 if nothing tells).
-
-    Raises `CheckpointError` naming the folder when there is none.
-    """
-    folder = Path(checkpoint)
-    if (folder / DESCRIPTION).is_file():
-        try:
-            return folder, read_position(folder.parent).step
-        except CheckpointError:  # a model folder by itself
-            return folder, 0
-    found = newest_checkpoint(folder)
-    return found / "model", read_position(found).step
 
 
 def check_suites_fit(suites: list[str], kind: str, folder: Path) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from mmfm.data.index import TRAIN
 from mmfm.data.manifest import Manifest
 from mmfm.evaluation.results import ALL, Slice
 from mmfm.records import Record
-
-TRAIN = "train"
 
 
 def find_slices(records: Sequence[Record], manifest: Manifest) -> Iterator[tuple[Slice, np.ndarray]]:

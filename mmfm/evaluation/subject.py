@@ -44,7 +44,7 @@ class Subject:
         return self._encoded[split]
 
     def classified(self, split: str) -> Features:
-        """`LOGITS` of a split by the classifier; samples without the note that it needs are left out."""
+        """`LOGITS` of a split by the classifier. Where it reads notes, a missing one is read as empty."""
         return self._compute(split, self._classify)
 
     def slices(self, features: Features) -> Iterator[tuple[Slice, Features]]:
@@ -66,7 +66,7 @@ class Subject:
         samples = choose_samples(opened, self.config.max_samples, self.config.seed)
         return compute_features(opened, samples, self._reading, compute, self.device)
 
-    def _encode(self, images: torch.Tensor, records: list[Record]) -> dict[str, torch.Tensor]:
+    def _encode(self, images: torch.Tensor, _: list[Record]) -> dict[str, torch.Tensor]:
         model = self.loaded.model
         assert isinstance(model, DualEncoder)
         pooled = model.image(images)

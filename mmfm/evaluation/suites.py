@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mmfm.data.index import VAL
 from mmfm.errors import DataError
 from mmfm.evaluation.classification import auroc_results, confusion_of, recall_results, score_results
 from mmfm.evaluation.features import Features, embed_texts
@@ -20,7 +21,6 @@ from mmfm.evaluation.zeroshot import classify_by_prompt, fill_prompts, prompt_em
 from mmfm.progress import say
 from mmfm.taxonomy import CODES, UNKNOWN_LABEL
 
-VAL = "val"
 UNLABELLED, NO_NOTE = "unknown class", "no note"
 
 
@@ -54,7 +54,7 @@ def zeroshot(subject: Subject) -> Outcome:
 
 
 def retrieval(subject: Subject) -> Outcome:
-    """Retrieval between images and notes in each slice, and a gallery of the largest in-domain one."""
+    """Retrieval between images and notes in each slice, and a gallery of the largest in-domain set."""
     config = subject.config
     everything = subject.encoded(config.split)
     noted = np.array([subject.has_note(record) for record in everything.records])
@@ -67,18 +67,20 @@ def retrieval(subject: Subject) -> Outcome:
     notes = NoteTable.of([record.notes[config.note].text for record in features.records])
     what = f"{len(notes.texts)} different notes, batches"
     embedded = embed_texts(notes.texts, subject.loaded, config.batch, subject.device, what)
+    row_of = {text: row for row, text in enumerate(notes.texts)}
     outcome = Outcome(skipped=_skipped(everything, **{NO_NOTE: int((~noted).sum())}))
     distinct: dict[str, int] = {}
-    shown = next((part for part, _ in subject.slices(features) if part.dataset != ALL), None)
+    shown: Slice | None = None
     for part, sliced in subject.slices(features):
         texts = [record.notes[config.note].text for record in sliced.records]
         table = NoteTable.of(texts)
         if len(table.texts) < 2:
             say(f"retrieval: {part.name} has no two different notes, nothing to search")
             continue
+        if part.dataset != ALL:
+            shown = shown or part
         distinct[part.name] = len(table.texts)
-        row_of = dict(zip(notes.texts, embedded, strict=True))
-        vectors = torch.stack([row_of[text] for text in table.texts])
+        vectors = embedded[torch.tensor([row_of[text] for text in table.texts])]
         classes = len(np.unique(sliced.labels[sliced.labels != UNKNOWN_LABEL]))
         for search in search_both(sliced, table, vectors, config.seed, subject.device):
             outcome.results += search_results(

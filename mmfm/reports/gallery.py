@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Any
 
-from mmfm.errors import DataError
+from mmfm.evaluation.results import Example, Hit, Item
 from mmfm.reports.runs import Run
 
-DATA_URI = re.compile(r"data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/=]+\Z")
 BUDGET = 1_200_000  # bytes of images in the gallery
 PER_DIRECTION = 8  # most queries shown
-HITS = 5  # hits shown of each
 
 
 @dataclass(frozen=True)
-class Item:
-    """An image and its note; `image` is a data URI or ""."""
+class Query:
+    """An example of the gallery, and what to say of it."""
 
-    code: str
-    key: str
-    note: str
-    image: str
+    example: Example
 
+    @property
+    def item(self) -> Item:
+        """What is asked."""
+        return self.example.query
 
-@dataclass(frozen=True)
-class Hit(Item):
-    """A ranked answer. `own`: its note is that of the query; `relevant`: of the query's class."""
+    @property
+    def hits(self) -> list[Hit]:
+        """The best hits, in order."""
+        return self.example.hits
 
-    rank: int
-    score: float
-    relevant: bool
-    own: bool
-
-
-@dataclass(frozen=True)
-class Query(Item):
-    """A query with its first hits."""
-
-    direction: str
-    hits: list[Hit]
+    @property
+    def by_image(self) -> bool:
+        """Whether images ask for notes, not notes for images."""
+        return self.example.direction.startswith("image")
 
     @property
     def verdict(self) -> str:
@@ -55,47 +45,19 @@ class Query(Item):
         """Whether the own partner is among the hits."""
         return any(hit.own for hit in self.hits)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its images."""
+        return len(self.item.image) + sum(len(hit.item.image) for hit in self.hits)
+
 
 def queries(runs: list[Run]) -> dict[str, list[Query]]:
-    """Queries to show by direction, in file order. Raises `DataError` for entries that cannot be used."""
+    """Queries to show by direction, in file order."""
     shown: dict[str, list[Query]] = {}
     left = BUDGET
-    for run in runs:
-        for suite in run.suites:
-            for entry in suite.gallery:
-                query = _query(entry, run)
-                size = len(query.image) + sum(len(hit.image) for hit in query.hits)
-                of_direction = shown.setdefault(query.direction, [])
-                if len(of_direction) < PER_DIRECTION and size <= left:
-                    of_direction.append(query)
-                    left -= size
+    for query in (Query(each) for run in runs for suite in run.suites for each in suite.outcome.gallery):
+        of_direction = shown.setdefault(query.example.direction, [])
+        if len(of_direction) < PER_DIRECTION and query.size <= left:
+            of_direction.append(query)
+            left -= query.size
     return {direction: found for direction, found in shown.items() if found}
-
-
-def _query(entry: dict[str, Any], run: Run) -> Query:
-    try:
-        hits = [
-            Hit(
-                **_item(hit),
-                rank=int(hit["rank"]),
-                score=float(hit["score"]),
-                relevant=bool(hit["relevant"]),
-                own=bool(hit["own"]),
-            )
-            for hit in entry["hits"][:HITS]
-        ]
-        return Query(**_item(entry["query"]), direction=str(entry["direction"]), hits=hits)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"the retrieval gallery in {run.folder / 'evals'} is damaged ({error!r}): evaluate again"
-        ) from error
-
-
-def _item(data: dict[str, Any]) -> dict[str, str]:
-    image = data.get("image") or ""
-    return {
-        "code": str(data.get("class") or ""),
-        "key": str(data["key"]),
-        "note": str(data.get("note") or ""),
-        "image": image if DATA_URI.match(image) else "",  # nothing but an embedded picture gets into the page
-    }

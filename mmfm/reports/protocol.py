@@ -19,8 +19,9 @@ SUITES = {
         "mAP look for items of the query's class, with the own partner taken out of the pool."
     ),
     "probe": (
-        "A logistic regression on frozen image embeddings, fitted on the training split and measured on "
-        "the test split: how much of the class a linear read-out finds in the features."
+        "A logistic regression on the output of the frozen image tower, before its projection into the "
+        "shared space, fitted on the training split and measured on the test split: how much of the class "
+        "a linear read-out finds in the features."
     ),
     "classify": (
         "The fine-tuned classifier gives the class with the greatest score. Where a note is among its "
@@ -63,7 +64,9 @@ DRAWN = (
 
 def general_notes(runs: list[Run]) -> list[str]:
     """What holds for all numbers of a report."""
-    datasets = {result.slice.dataset for run in runs for suite in run.suites for result in suite.results}
+    datasets = {
+        result.slice.dataset for run in runs for suite in run.suites for result in suite.outcome.results
+    }
     return [*GENERAL, *([DRAWN] if any(name.startswith("demo") for name in datasets) else [])]
 
 
@@ -76,7 +79,7 @@ def suite_notes(runs: list[Run]) -> list[tuple[str, str]]:
 def metric_notes(runs: list[Run]) -> list[tuple[str, str]]:
     """Label and definition of every kind of metric that has results."""
     labels: dict[str, list[str]] = {}
-    for result in (r for run in runs for suite in run.suites for r in suite.results):
+    for result in (r for run in runs for suite in run.suites for r in suite.outcome.results):
         kind = metric_kind(result.metric)
         label = ONE_NAME.get(kind, result.label)
         if kind and label not in labels.setdefault(kind, []):

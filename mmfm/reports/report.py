@@ -12,11 +12,12 @@ from markupsafe import Markup
 from omegaconf import OmegaConf
 
 import mmfm
+from mmfm.evaluation.results import dataset_name
+from mmfm.files import write_atomically
 from mmfm.reports import findings, gallery, protocol, summary, tables
 from mmfm.reports import format as fmt
 from mmfm.reports.runs import Run, read_runs
 from mmfm.reports.shards import ShardsView, read_shards
-from mmfm.reports.suites import dataset_name, slice_name
 from mmfm.taxonomy import CLASSES, CODES
 
 NAME = "report.html"
@@ -32,10 +33,7 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     runs = read_runs(folder)
     html = render(folder, runs, read_shards(folder, runs))
     output = Path(output) if output is not None else folder / NAME
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(output.name + ".part")
-    part.write_text(html, encoding="utf-8")
-    part.replace(output)
+    write_atomically(output, html)
     return output
 
 
@@ -90,7 +88,6 @@ def _environment() -> Environment:
         "fmt": fmt,
         "quote": summary.quote,
         "dataset_name": dataset_name,
-        "slice_name": slice_name,
         "class_names": dict(zip(CODES, (lesion.name for lesion in CLASSES), strict=True)),
         "is_main": findings.is_main,
     }

@@ -13,7 +13,9 @@ from omegaconf import OmegaConf
 
 from mmfm.config.load import read_yaml
 from mmfm.errors import DataError
-from mmfm.reports.suites import Suite, read_suites
+from mmfm.evaluation.place import DESCRIPTION
+from mmfm.evaluation.suitefile import SuiteFile
+from mmfm.reports.suites import read_suites
 
 PRETRAIN, FINETUNE, EVALUATE = "pretrain", "finetune", "evaluate"
 KINDS = (PRETRAIN, FINETUNE, EVALUATE)  # in the order in which a report shows them
@@ -29,9 +31,10 @@ class Run:
     kind: str  # one of KINDS
     folder: Path
     config: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)  # what was built, in the shape of config's `model`
     env: dict[str, Any] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
-    suites: list[Suite] = field(default_factory=list)
+    suites: list[SuiteFile] = field(default_factory=list)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Value of the dotted config key, or `default` where the config does not have it."""
@@ -54,11 +57,17 @@ def read_runs(folder: Path) -> list[Run]:
         raise DataError(
             f"no run folder at {folder}: give the folder that `mmfm pretrain` or a pipeline wrote"
         )
-    found = [_read_run(path, folder) for path in _run_folders(folder)]
+    found = find_runs(folder)
     if not found:
         raise DataError(
             f"{folder} holds no run: expected config.yaml, metrics.jsonl or evals/ in it or below it"
         )
+    return found
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """The runs in `folder` and below it, by kind and name; maybe none."""
+    found = [_read_run(path, folder) for path in _run_folders(folder)]
     return sorted(found, key=lambda run: (KINDS.index(run.kind), run.name))
 
 
@@ -96,10 +105,20 @@ def _read_run(path: Path, folder: Path) -> Run:
         kind=FINETUNE if "task" in config else EVALUATE if "suites" in config else PRETRAIN,
         folder=path,
         config=config,
+        model=_read_model(path, config),
         env=read_json(path / "env.json") if (path / "env.json").is_file() else {},
         metrics=_read_metrics(path / "metrics.jsonl"),
-        suites=read_suites(path / "evals", read_json),
+        suites=read_suites(path / "evals"),
     )
+
+
+def _read_model(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The config's model; for a run that took its towers from elsewhere (`init`), that of its checkpoints."""
+    if not config.get("init"):
+        return config.get("model") or {}
+    described = sorted(path.glob(f"checkpoints/step_*/model/{DESCRIPTION}"))
+    values: Any = OmegaConf.to_container(read_yaml(described[-1])) if described else {}
+    return values.get("model") or {}
 
 
 def _read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import io
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mmfm.data.index import SPLITS, CorruptSample, Split
 from mmfm.data.manifest import MANIFEST_NAME, Manifest
 from mmfm.errors import DataError
+from mmfm.evaluation.thumbnail import thumbnail
 from mmfm.records import Record
 from mmfm.reports.runs import Run
 from mmfm.taxonomy import CODES
 
 SAMPLES = 8
 THUMBNAIL = 224  # greatest side in pixels
-QUALITY = 82
 REJECT_KINDS = 12  # most reasons listed
 
 
@@ -108,13 +105,7 @@ def _read(split: Split, sample: int) -> Sample | None:
         record, data = split.read_record(sample), split.read_image(sample)
     except CorruptSample:
         return None  # `mmfm data verify` names it; a report only illustrates
-    with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (THUMBNAIL, THUMBNAIL))
-        small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    out = io.BytesIO()
-    small.save(out, "JPEG", quality=QUALITY)
-    return Sample(record, "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode())
+    return Sample(record, thumbnail(data, THUMBNAIL))
 
 
 def _find(folder: Path, runs: list[Run]) -> Path | None:

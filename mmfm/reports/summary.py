@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-from mmfm.evaluation.results import ALL, Result
+from mmfm.evaluation.results import ALL, IMAGE_TO_NOTE, Result, dataset_name
 from mmfm.reports import format as fmt
 from mmfm.reports.findings import (
     BALANCED,
-    IMAGE_TO_NOTE,
     MAIN_RETRIEVAL,
     RECALL_AT,
     Drop,
@@ -18,7 +18,6 @@ from mmfm.reports.findings import (
 )
 from mmfm.reports.runs import EVALUATE, FINETUNE, PRETRAIN, Run
 from mmfm.reports.shards import ShardsView
-from mmfm.reports.suites import dataset_name, slice_name
 
 INPUTS = {"image": "images", "note": "notes", "both": "images and notes together"}
 
@@ -80,10 +79,18 @@ def training_line(run: Run) -> str:
     peaks = [value for _, value in run.series("memory_mb")]
     if peaks:
         parts.append(f"peak memory {fmt.count(max(peaks))} MiB per process")
+    corrupt = _counted([value for _, value in run.series("corrupt")])
+    if corrupt:
+        parts.append(f"{fmt.count(corrupt)} unreadable samples replaced")
     times = [value for _, value in run.series("time")]
     if len(times) > 1:
         parts.append(f"{fmt.duration(times[-1] - times[0])} from the first log line to the last")
     return " · ".join(parts)
+
+
+def _counted(values: list[float]) -> float:
+    """Total of a counter that each start of a run begins at 0 again: there it falls."""
+    return sum(value - before if value >= before else value for before, value in pairwise([0.0, *values]))
 
 
 def quote(result: Result, digits: int = 2) -> str:
@@ -132,11 +139,9 @@ def _findings(runs: list[Run]) -> list[str]:
 def _drop_sentence(drop: Drop) -> str:
     what = f"balanced accuracy of the {drop.suite.title.lower()} goes {_move(drop)}"
     if drop.value >= 0:
-        return (
-            f"Balanced accuracy is not lower under domain shift: on {slice_name(drop.outside.slice)}, {what}."
-        )
+        return f"Balanced accuracy is not lower under domain shift: on {drop.outside.slice.name}, {what}."
     return (
-        f"The largest drop under domain shift is on {slice_name(drop.outside.slice)}: {what}, "
+        f"The largest drop under domain shift is on {drop.outside.slice.name}: {what}, "
         f"a change of {fmt.signed(drop.value)}{_ends(drop)}."
     )
 
@@ -144,7 +149,7 @@ def _drop_sentence(drop: Drop) -> str:
 def _on(found: Found) -> str:
     if found.result.slice.dataset == ALL:
         return "on the test samples of all sets trained on,"
-    return f"on the test samples of {slice_name(found.result.slice)},"
+    return f"on the test samples of {found.result.slice.name},"
 
 
 def _tuned_name(found: Found | None) -> str:
@@ -154,13 +159,13 @@ def _tuned_name(found: Found | None) -> str:
 def _card(title: str, result: Result) -> Card:
     over = f"among {fmt.count(result.pool)}" if result.pool else f"over {result.classes} classes"
     chance = f"chance {fmt.share(result.chance)} {over}"
-    detail = " · ".join((slice_name(result.slice), f"n = {fmt.count(result.n)}", chance))
+    detail = " · ".join((result.slice.name, f"n = {fmt.count(result.n)}", chance))
     return Card(title, fmt.share(result.value, 2), fmt.interval(result.low, result.high, 2), detail, result)
 
 
 def _shift_card(drop: Drop) -> Card:
     title = "Largest drop under domain shift" if drop.value < 0 else "Smallest change under domain shift"
-    where = f"{slice_name(drop.outside.slice)} · n = {fmt.count(drop.outside.n)}"
+    where = f"{drop.outside.slice.name} · n = {fmt.count(drop.outside.n)}"
     detail = f"{where} · {drop.suite.title}, balanced accuracy {_move(drop)}"
     return Card(title, fmt.signed(drop.value), _ends(drop).strip(), detail, drop=drop)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from mmfm.config.flatten import flatten
 from mmfm.evaluation.results import Confusion, Result, Slice
+from mmfm.evaluation.suitefile import SuiteFile
 from mmfm.reports.charts import line_chart
 from mmfm.reports.findings import is_main
 from mmfm.reports.format import percent
 from mmfm.reports.runs import Run
-from mmfm.reports.suites import Suite, slice_name, slice_order
+from mmfm.reports.suites import slice_order
 from mmfm.taxonomy import CODES
 
 SETTINGS = {  # what a reader asks first; the whole config is shown below it
@@ -79,7 +82,7 @@ class Matrix:
     """A confusion matrix, row by row: class, samples, cells."""
 
     run: Run
-    suite: Suite
+    suite: SuiteFile
     name: str
     shift: bool
     classes: list[str]
@@ -98,7 +101,7 @@ def environments(runs: list[Run]) -> list[tuple[str, list[tuple[str, str]]]]:
     shared: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for run in runs:
         if run.env:
-            shared.setdefault(tuple(_flat(run.env)), []).append(run.name)
+            shared.setdefault(tuple(_entries(run.env)), []).append(run.name)
     return [(", ".join(names), list(entries)) for entries, names in shared.items()]
 
 
@@ -112,10 +115,10 @@ def curves(run: Run) -> list[Curve]:
     return drawn
 
 
-def blocks(suite: Suite) -> list[Block]:
+def blocks(suite: SuiteFile) -> list[Block]:
     """Results by metric and direction in file order, main metrics first, in-domain rows before shifted."""
     groups: dict[tuple[str, str, str], list[Result]] = {}
-    for result in suite.results:
+    for result in suite.outcome.results:
         if result.metric in CLASS_RECALLS:
             continue  # one table of its own: `class_recalls`
         groups.setdefault((result.metric, result.label, result.direction), []).append(result)
@@ -132,9 +135,9 @@ def blocks(suite: Suite) -> list[Block]:
     return sorted(shaped, key=lambda block: not block.main)
 
 
-def class_recalls(suite: Suite) -> tuple[list[Slice], list[tuple[str, list[Result | None]]]]:
+def class_recalls(suite: SuiteFile) -> tuple[list[Slice], list[tuple[str, list[Result | None]]]]:
     """Recall of each class: the slices, and for each class code its result in each slice."""
-    found = {(r.metric, r.slice): r for r in suite.results if r.metric in CLASS_RECALLS}
+    found = {(r.metric, r.slice): r for r in suite.outcome.results if r.metric in CLASS_RECALLS}
     slices = sorted({part for _, part in found}, key=slice_order)
     metrics = [metric for metric in CLASS_RECALLS if any(name == metric for name, _ in found)]
     return slices, [(CLASS_RECALLS[m], [found.get((m, part)) for part in slices]) for m in metrics]
@@ -146,11 +149,11 @@ def matrices(runs: list[Run]) -> list[Matrix]:
         _matrix(run, suite, confusion)
         for run in runs
         for suite in run.suites
-        for confusion in sorted(suite.confusion, key=lambda each: slice_order(each.slice))
+        for confusion in sorted(suite.outcome.confusions, key=lambda each: slice_order(each.slice))
     ]
 
 
-def _matrix(run: Run, suite: Suite, confusion: Confusion) -> Matrix:
+def _matrix(run: Run, suite: SuiteFile, confusion: Confusion) -> Matrix:
     rows = []
     for i, (code, counts) in enumerate(zip(confusion.classes, confusion.counts, strict=True)):
         total = sum(counts)
@@ -161,11 +164,13 @@ def _matrix(run: Run, suite: Suite, confusion: Confusion) -> Matrix:
             for j, n in enumerate(counts)
         ]
         rows.append((code, total, cells))
-    return Matrix(run, suite, slice_name(confusion.slice), confusion.slice.shift, confusion.classes, rows)
+    return Matrix(run, suite, confusion.slice.name, confusion.slice.shift, confusion.classes, rows)
 
 
 def _setting(run: Run, key: str) -> str:
-    value = run.get(key)
+    value = flatten({"model": run.model}).get(key) if key.startswith("model.") else run.get(key)
+    if key == "model.text.name" and not value:
+        return _shape(run.model.get("text", {}).get("config") or {})
     if key == "cluster.processes" and value is not None:
         return f"{run.get('cluster.nodes', 1)} × {value}"
     if key == "data.notes" and isinstance(value, dict):
@@ -173,17 +178,21 @@ def _setting(run: Run, key: str) -> str:
     return "" if value is None else str(value)
 
 
+def _shape(text: dict[str, Any]) -> str:
+    """A text tower without a name, by its architecture and size."""
+    if not {"model_type", "num_hidden_layers", "hidden_size"} <= text.keys():
+        return ""
+    return f"{text['model_type']}, {text['num_hidden_layers']} layers of width {text['hidden_size']}"
+
+
 def _is_share(rows: list[Result]) -> bool:
     return all(0 <= value <= 1 for row in rows for value in (row.value, row.low, row.high, row.chance))
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    entries: list[tuple[str, str]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            entries += _flat(value, "" if name in ("packages", "versions") else f"{prefix}{name} ")
-        elif value not in ("", None, []):
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            text = text[:COMMIT] if name == "git" else text
-            entries.append((f"{prefix}{name}", text))
-    return entries
+def _entries(env: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is known of an environment, by names for people."""
+    for key, value in flatten(env).items():
+        if value in ("", None, []):
+            continue
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield key.removeprefix("packages.").replace(".", " "), text[:COMMIT] if key == "git" else text

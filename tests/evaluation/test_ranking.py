@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from mmfm.evaluation.ranking import Side, chance_average_precision, rank_queries
+from mmfm.evaluation.ranking import TOP, Side, chance_average_precision, rank_queries
 from mmfm.evaluation.retrieval import NoteTable, class_columns
 
 CPU = torch.device("cpu")
@@ -66,7 +66,7 @@ def test_equals_a_plain_loop(search):
             assert found.precision[q] == pytest.approx([sum(relevance[:5]) / 5, sum(relevance[:10]) / 10])
         else:
             assert np.isnan(found.precision[q]).all() and found.relevant[q] == 0
-        assert found.top[q].tolist() == np.argsort(-scores[q])[:3].tolist()
+        assert found.top[q].tolist() == np.argsort(-scores[q])[:TOP].tolist()
 
 
 def test_chunks_change_nothing(monkeypatch):

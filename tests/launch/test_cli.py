@@ -48,6 +48,11 @@ COMMANDS = (
     "evaluate",
     "report",
     "bench loader",
+    "cluster up",
+    "cluster down",
+    "cluster status",
+    "cluster shell",
+    "cluster exec",
 )
 
 

@@ -152,6 +152,17 @@ def test_the_demos_pipeline_fits_together() -> None:
     assert list(stages)[-1] == "report"
 
 
+def test_a_stage_may_name_a_cluster_profile(tmp_path: Path) -> None:
+    stage = {"command": "pretrain", "set": {"cluster": "local", "run.name": "x", "data.shards": "y"}}
+    recipe = write_recipe(tmp_path, {"train": stage})
+    (loaded,) = load_stages(load_pipeline(recipe), recipe)
+    assert loaded.config.cluster.kind == "local"
+    stage["set"]["cluster"] = "nowhere"
+    recipe = write_recipe(tmp_path, {"train": stage})
+    with pytest.raises(ConfigError, match=r"cluster=nowhere: .*Profiles: local"):
+        load_stages(load_pipeline(recipe), recipe)
+
+
 def test_raw_data_that_a_recipe_wants_must_be_given(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     recipe.write_text(recipe.read_text().replace("root: ${run.root}/raw", "{}"))

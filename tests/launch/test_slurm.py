@@ -39,6 +39,8 @@ def test_one_task_for_each_gpu_with_its_cores(tmp_path: Path) -> None:
         "--time=90",
         "--job-name=mmfm-pretrain",
         "--open-mode=append",
+        "--requeue",
+        "--signal=USR2@90",
     ):
         assert f"#SBATCH {wanted}" in lines
     srun = next(line for line in lines if line.startswith("srun "))

@@ -19,8 +19,9 @@ from mmfm.config import dump
 from mmfm.config.schema import DataConfig, FinetuneConfig, PretrainConfig, RunConfig
 from mmfm.data.index import build_index, write_index
 from mmfm.data.manifest import DomainCounts, Manifest, ShardInfo, SplitInfo
-from mmfm.evaluation.gallery import thumbnail
-from mmfm.evaluation.results import Confusion, Example, Hit, Item, Outcome, Result, Slice, write_outcome
+from mmfm.evaluation.results import Confusion, Example, Hit, Item, Outcome, Result, Slice
+from mmfm.evaluation.suitefile import write_suite
+from mmfm.evaluation.thumbnail import thumbnail
 from mmfm.records import Note, Record
 from mmfm.taxonomy import CLASSES, CODES
 
@@ -87,7 +88,7 @@ def _record(number: int, code: str, part: Slice) -> Record:
         image_id=f"IMG_{number:05d}",
         domain=part.domain,
         label=CODES.index(code),
-        subclass=lesion.subclasses[0],
+        subclass=lesion.name,
         malignancy=lesion.malignancy,
         age=40.0 + number,
         sex=("female", "male")[number % 2],
@@ -192,7 +193,7 @@ def _write_suite(run: Path, suite: str, step: int, outcome: Outcome) -> None:
         "created_by": "mmfm 0.1.0",
         "config": {},
     }
-    write_outcome(run / "evals" / f"step_{step:08d}" / f"{suite}.json", head, outcome)
+    write_suite(run / "evals" / f"step_{step:08d}" / f"{suite}.json", head, outcome)
 
 
 def _result(
@@ -241,12 +242,14 @@ def _confused(level: float, draw: np.random.Generator) -> list[Confusion]:
 
 
 def _gallery(records: list[tuple[Record, bytes]]) -> list[Example]:
-    items = [Item(r.key, CODES[r.label], r.notes["M"].text, thumbnail(image)) for r, image in records[12:]]
+    items = [
+        Item(r.key, CODES[r.label], r.notes["M"].text, thumbnail(image, 128)) for r, image in records[12:]
+    ]
     examples = []
     for direction in ("image to note", "note to image"):
         for number, query in enumerate(items[:4]):
-            others = [items[(number + step) % len(items)] for step in (6, 1, 3)]
-            pool = [query, *others[:2]] if number < 2 else others
+            others = [items[(number + step) % len(items)] for step in (6, 1, 3, 4, 9)]
+            pool = [query, *others[:4]] if number < 2 else others
             hits = [
                 Hit(rank + 1, item, 0.81 - 0.04 * rank, item.class_code == query.class_code, item is query)
                 for rank, item in enumerate(pool)

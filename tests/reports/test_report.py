@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmfm.errors import DataError
+from mmfm.evaluation.ranking import TOP
 from mmfm.reports import write_report
 
 VOID = {"meta", "link", "img", "br", "hr"}
@@ -140,6 +141,34 @@ def test_a_moved_pipeline_folder_finds_its_shards(pipeline_folder: Path) -> None
         config = pipeline_folder / run / "config.yaml"
         config.write_text(re.sub(r"shards: .*", "shards: /absent/shards", config.read_text()))
     assert "HAM10000" in Page(write_report(pipeline_folder).read_text()).text.split("Sources")[1]
+
+
+def test_a_run_with_init_shows_the_towers_of_its_checkpoint(pipeline_folder: Path) -> None:
+    """Its recipe's model settings are ignored in training."""
+    model = pipeline_folder / "finetune/checkpoints/step_00000120/model"
+    model.mkdir(parents=True)
+    text = {"config": {"model_type": "bert", "num_hidden_layers": 3, "hidden_size": 48}}
+    values = {"format": 1, "model": {"image": {"name": "convnext_atto"}, "text": text}}
+    (model / "model.yaml").write_text(json.dumps(values))
+    config = pipeline_folder / "finetune/config.yaml"
+    config.write_text(re.sub(r"(image:\n +name:) .*", r"\1 resnet_unused", config.read_text()))
+    assert "resnet_unused" in config.read_text()
+    html = write_report(pipeline_folder).read_text()
+    ran = Page(html.split('<table class="plain settings">')[1].split("</table>")[0]).text
+    assert "convnext_atto" in ran and "resnet_unused" not in ran
+    assert "bert, 3 layers of width 48" in ran
+
+
+def test_versions_and_machine_are_shown(html: str) -> None:
+    text = Page("<dl>" + html.split('<dl class="chips">')[1].split("</dl>")[0] + "</dl>").text
+    assert "deepspeed 0.18.2" in text and "host node1" in text
+
+
+def test_every_hit_of_the_gallery_is_shown(html: str, fabricated: Path) -> None:
+    data = json.loads((fabricated / "pretrain/evals/step_00000400/retrieval.json").read_text())
+    hits = sum(len(example["hits"]) for example in data["gallery"])
+    gallery = html.split('id="gallery"')[1].split('id="samples"')[0]
+    assert gallery.count("<li class=") == hits == 8 * TOP
 
 
 def test_hostile_names_stay_text(pipeline_folder: Path) -> None:

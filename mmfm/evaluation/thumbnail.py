@@ -1,0 +1,21 @@
+"""Small copies of images, to be put into result files and pages."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from PIL import Image
+
+QUALITY = 82
+
+
+def thumbnail(data: bytes, side: int) -> str:
+    """An encoded image as the data URI of a JPEG at most `side` pixels wide and high."""
+    with Image.open(io.BytesIO(data)) as image:
+        image.draft("RGB", (side, side))  # lets a JPEG decoder skip what is not needed
+        small = image.convert("RGB")
+    small.thumbnail((side, side))
+    encoded = io.BytesIO()
+    small.save(encoded, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
