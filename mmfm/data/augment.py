@@ -15,7 +15,6 @@ import torch
 
 from mmfm.config.schema import AugmentConfig
 from mmfm.data.counter import uniforms
-from mmfm.errors import ConfigError
 
 LEFT_RIGHT, UP_DOWN, TRANSPOSE = 1, 2, 4  # bits of a turn: first transpose, then flip
 _QUARTER_TURNS = np.array([0, TRANSPOSE | UP_DOWN, LEFT_RIGHT | UP_DOWN, TRANSPOSE | LEFT_RIGHT], np.uint8)
@@ -63,15 +62,6 @@ def draw_augmentation(config: AugmentConfig, seed: int, positions: np.ndarray) -
     if config.flip:
         turns ^= (u[:, 4] * 4).astype(np.uint8)  # both flip bits at once
     return Augmentation(np.column_stack([sides, u[:, 1:3]]), ImageChanges(turns, _colour(config, u[:, 5:])))
-
-
-def check_augmentation(config: AugmentConfig) -> None:
-    """Refuse options that cannot be applied. Raises `ConfigError`."""
-    if len(config.scale) != 2 or not 0 < config.scale[0] <= config.scale[1] <= 1:
-        raise ConfigError(f"data.augment.scale={list(config.scale)} must be [least, greatest] within (0, 1]")
-    for name in ("brightness", "contrast", "saturation", "hue"):
-        if not 0 <= getattr(config, name) < 1:
-            raise ConfigError(f"data.augment.{name}={getattr(config, name)} must lie in [0, 1)")
 
 
 def no_augmentation() -> AugmentConfig:

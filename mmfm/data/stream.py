@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,6 @@ from mmfm.data.augment import (
     Augmentation,
     ImageChanges,
     augment_image,
-    check_augmentation,
     draw_augmentation,
     passes,
 )
@@ -255,16 +254,12 @@ def open_stream(
 
 
 def check_data(config: DataConfig) -> None:
-    """Refuse values that cannot be used. Raises `ConfigError` naming the key."""
-    least: Mapping[str, int] = {
-        "image_size": 1, "max_tokens": 3, "window": 1, "workers": 0, "prefetch": 1,
-    }  # fmt: skip
-    for name, value in least.items():
-        if getattr(config, name) < value:
-            raise ConfigError(f"data.{name}={getattr(config, name)} must be at least {value}")
-    if not config.notes or min(config.notes.values()) < 0 or not sum(config.notes.values()):
+    """Refuse values that cannot go together. Raises `ConfigError` naming the key."""
+    if not sum(config.notes.values()):
         raise ConfigError(f"data.notes={dict(config.notes)} must name strategies with positive shares")
-    check_augmentation(config.augment)
+    least, greatest = config.augment.scale
+    if least > greatest:
+        raise ConfigError(f"data.augment.scale={config.augment.scale} must be [least, greatest]")
 
 
 def _open_notes(
