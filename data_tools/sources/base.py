@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import filecmp
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -139,23 +139,27 @@ def find_metadata(folder: Path, cfg: SourceConfig, names: Iterable[str], source:
     raise DataError(f"{source}: no {' or '.join(names)} in {folder}. {_beside(folder / names[0])}")
 
 
-class Collector:
-    """Gathers the records and rejects of one source, refusing ids that come twice."""
-
-    def __init__(self) -> None:
-        self.result = SourceResult()
-        self._seen: dict[str, int] = {}
-
-    def add(self, number: int, record: Record, image: Path) -> None:
-        """Take a record. Raises `BadRowError` when its key was taken before."""
-        if record.key in self._seen:
-            raise BadRowError(f"duplicate id {record.image_id!r}, first in row {self._seen[record.key]}")
-        self._seen[record.key] = number
-        self.result.records.append(SourceRecord(record, image, number))
-
-    def reject(self, dataset: str, number: int, file: str, reason: str) -> None:
-        """List a row that cannot be used."""
-        self.result.rejects.append(Reject(dataset, number, file, reason))
+def collect(
+    rows: list[tuple[int, Row]],
+    images: ImageFolder,
+    convert: Callable[[Row], Record],
+    file_of: Callable[[Row], str],
+    dataset_of: Callable[[Row], str],
+) -> SourceResult:
+    """Make a record of each row and find its image. Unusable rows and ids that come twice are rejected."""
+    result = SourceResult()
+    seen: dict[str, int] = {}
+    for number, row in rows:
+        try:
+            record, image = convert(row), images.find(file_of(row))
+            if record.key in seen:
+                raise BadRowError(f"duplicate id {record.image_id!r}, first in row {seen[record.key]}")
+        except BadRowError as reason:
+            result.rejects.append(Reject(dataset_of(row), number, file_of(row), str(reason)))
+            continue
+        seen[record.key] = number
+        result.records.append(SourceRecord(record, image, number))
+    return result
 
 
 def _read_csv(path: Path) -> list[Row]:

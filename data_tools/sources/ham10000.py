@@ -6,15 +6,16 @@ apart: it becomes ACK. A table that tells them apart can be read by the table so
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 
 from data_tools.config import SourceConfig
 from data_tools.sources.base import (
     BadRowError,
-    Collector,
     ImageFolder,
     Row,
     SourceResult,
+    collect,
     find_metadata,
     read_table,
     select,
@@ -43,13 +44,13 @@ def read(cfg: SourceConfig, folder: Path, dataset: str) -> SourceResult:
     path = find_metadata(folder, cfg, METADATA, dataset)
     rows = select(read_table(path, dataset, COLUMNS), cfg, dataset, path)
     images = ImageFolder(folder / cfg.images, dataset)
-    collector = Collector()
-    for number, row in rows:
-        try:
-            collector.add(number, _record(row, dataset, cfg.domain), images.find(row["image_id"]))
-        except BadRowError as reason:
-            collector.reject(dataset, number, row["image_id"], str(reason))
-    return collector.result
+    return collect(
+        rows,
+        images,
+        convert=lambda row: _record(row, dataset, cfg.domain),
+        file_of=itemgetter("image_id"),
+        dataset_of=lambda row: dataset,
+    )
 
 
 def _record(row: Row, dataset: str, domain: str) -> Record:

@@ -8,15 +8,16 @@ INF, BEN_OTH and MAL_OTH are outside the eight classes and are refused.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 
 from data_tools.config import SourceConfig
 from data_tools.sources.base import (
     BadRowError,
-    Collector,
     ImageFolder,
     Row,
     SourceResult,
+    collect,
     find_metadata,
     read_table,
     select,
@@ -86,16 +87,18 @@ def read(cfg: SourceConfig, folder: Path, dataset: str) -> SourceResult:
     )
     diagnoses = {row["isic_id"]: row for _, row in supplement}
     images = ImageFolder(folder / cfg.images, dataset)
-    collector = Collector()
-    for number, row in rows:
+
+    def name_of(row: Row) -> str:
         dermoscopic = row["image_type"].startswith("dermoscopic")
-        name = f"{dataset}_{'dermo' if dermoscopic else 'clinic'}"
-        try:
-            record = _record(row, name, lesions, diagnoses.get(row["isic_id"], {}))
-            collector.add(number, record, images.find(row["isic_id"]))
-        except BadRowError as reason:
-            collector.reject(name, number, row["isic_id"], str(reason))
-    return collector.result
+        return f"{dataset}_{'dermo' if dermoscopic else 'clinic'}"
+
+    return collect(
+        rows,
+        images,
+        convert=lambda row: _record(row, name_of(row), lesions, diagnoses.get(row["isic_id"], {})),
+        file_of=itemgetter("isic_id"),
+        dataset_of=name_of,
+    )
 
 
 def _native_class(lesion: str, truth: Row) -> str:

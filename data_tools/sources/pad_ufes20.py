@@ -6,15 +6,16 @@ prefix PAD_, because ids are compared over all sources when records are grouped.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 
 from data_tools.config import SourceConfig
 from data_tools.sources.base import (
     BadRowError,
-    Collector,
     ImageFolder,
     Row,
     SourceResult,
+    collect,
     find_metadata,
     read_table,
     select,
@@ -46,13 +47,13 @@ def read(cfg: SourceConfig, folder: Path, dataset: str) -> SourceResult:
     path = find_metadata(folder, cfg, METADATA, dataset)
     rows = select(read_table(path, dataset, COLUMNS), cfg, dataset, path)
     images = ImageFolder(folder / cfg.images, dataset)
-    collector = Collector()
-    for number, row in rows:
-        try:
-            collector.add(number, _record(row, dataset, cfg.domain), images.find(row["img_id"]))
-        except BadRowError as reason:
-            collector.reject(dataset, number, row["img_id"], str(reason))
-    return collector.result
+    return collect(
+        rows,
+        images,
+        convert=lambda row: _record(row, dataset, cfg.domain),
+        file_of=itemgetter("img_id"),
+        dataset_of=lambda row: dataset,
+    )
 
 
 def _record(row: Row, dataset: str, domain: str) -> Record:

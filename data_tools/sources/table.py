@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.config import SourceConfig
-from data_tools.sources.base import BadRowError, Collector, ImageFolder, Row, SourceResult, read_table, select
+from data_tools.sources.base import BadRowError, ImageFolder, Row, SourceResult, collect, read_table, select
 from data_tools.sources.vocabulary import (
     age_of,
     confirmation_of,
@@ -33,16 +33,18 @@ def read(cfg: SourceConfig, folder: Path, dataset: str) -> SourceResult:
     path = folder / cfg.metadata
     rows = select(read_table(path, dataset, cfg.columns.values()), cfg, dataset, path)
     images = ImageFolder(folder / cfg.images, dataset)
-    collector = Collector()
-    for number, row in rows:
+
+    def file_of(row: Row) -> str:
         values = _mapped(cfg, row)
-        file = values.pop(FILE, "") or values.get("image_id", "")
-        try:
-            record = _record(cfg, dataset, values, file)
-            collector.add(number, record, images.find(file))
-        except BadRowError as reason:
-            collector.reject(dataset, number, file, str(reason))
-    return collector.result
+        return values.get(FILE, "") or values.get("image_id", "")
+
+    return collect(
+        rows,
+        images,
+        convert=lambda row: _record(cfg, dataset, _mapped(cfg, row), file_of(row)),
+        file_of=file_of,
+        dataset_of=lambda row: dataset,
+    )
 
 
 def _check(cfg: SourceConfig, dataset: str) -> None:
