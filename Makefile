@@ -6,15 +6,23 @@ TORCH_ARGS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint cluster slurm-packages clean
 
 setup: $(READY)
 
 demo: $(READY)
 	$(BIN)/mmfm demo
 
-test: $(READY)
+test: $(READY) slurm-packages
 	$(BIN)/python -m pytest
+
+# A real Slurm of four nodes on this machine, to try recipes on; `mmfm cluster down` ends it.
+cluster: $(READY) slurm-packages
+	$(BIN)/mmfm cluster up
+
+# Installs what the test cluster needs where that is allowed, and otherwise says that it is not.
+slurm-packages: $(READY)
+	@$(BIN)/python -m slurm.testbed.packages
 
 lint: $(READY)
 	$(BIN)/ruff check .

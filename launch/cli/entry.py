@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from launch.cli import bench, data, jobs, notes, pipeline, report
+from launch.cli import bench, cluster, data, jobs, notes, pipeline, report, watch
 from mmfm import __version__
 from mmfm.errors import USER_ERROR_EXIT, UserError
 
@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mmfm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (pipeline, data, notes, jobs, report, bench):
+    for module in (pipeline, data, notes, jobs, watch, report, bench, cluster):
         module.add(commands)
     return parser
 
@@ -65,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `mmfm data ls | head`
         sys.stderr.close()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"mmfm: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return USER_ERROR_EXIT
     except Exception as error:
         return _failed(error)
 

@@ -32,6 +32,7 @@ from mmfm.files import write_atomically
 # What may change between two starts of one run: where it runs, how often it reports and saves, and how
 # many threads feed it. Nothing here touches the losses.
 MAY_CHANGE = ("cluster.", "log.", "checkpoint.", "run.root", "data.workers", "data.prefetch", "data.shards")
+COMMIT_VARIABLE = "MMFM_COMMIT"  # set for jobs, which run from a copy of the code outside the checkout
 PACKAGES = ("torch", "deepspeed", "accelerate", "transformers", "timm", "webdataset", "numpy")
 
 
@@ -117,7 +118,8 @@ def environment() -> dict[str, Any]:
         "mmfm": mmfm.__version__,
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "git": _git_commit(),
+        "code": str(Path(mmfm.__file__).parents[1]),
+        "git": os.environ.get(COMMIT_VARIABLE) or git_commit(),
         "host": socket.gethostname(),
         "cpus": len(os.sched_getaffinity(0)),
         "devices": devices,
@@ -125,7 +127,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _git_commit() -> str:
+def git_commit() -> str:
     """Commit of the tree that the code runs from, "" outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:

@@ -1,0 +1,1 @@
+"""The cluster's side: a Slurm of several nodes on one machine."""
