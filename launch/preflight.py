@@ -10,7 +10,7 @@ from mmfm.config.schema import ClusterConfig, EvaluateConfig, PretrainConfig
 from mmfm.data.batching import Batching
 from mmfm.data.manifest import Manifest
 from mmfm.errors import ConfigError
-from mmfm.training.runfolder import RunFolder, refuse_other_config
+from mmfm.training.runfolder import RunFolder
 
 
 def check(config: Any) -> str:
@@ -38,9 +38,7 @@ def check_batch(config: PretrainConfig) -> None:
 
 def check_run_folder(config: PretrainConfig) -> None:
     """A run folder that exists must hold a run of this config."""
-    folder = RunFolder.of(config.run)
-    if folder.config.exists():
-        refuse_other_config(folder.config, config)
+    RunFolder.of(config.run).check(config)
 
 
 def check_split(shards: str, split: str) -> str:

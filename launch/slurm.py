@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from submitit import SlurmExecutor
+from submitit.core.utils import FailedJobError
 
 from launch.environment import process_environment
 from launch.executor import log_folder
@@ -44,7 +45,10 @@ def submit_slurm(job: Job, cluster: ClusterConfig) -> str:
         )
     executor = _executor(job, cluster)
     Snapshot(Path(job.run_folder)).take()
-    return str(executor.submit(job).job_id)
+    try:
+        return str(executor.submit(job).job_id)
+    except FailedJobError as error:
+        raise UserError(f"Slurm refused the job: {error}. Add --dry-run to see the script") from error
 
 
 def check_slurm(cluster: ClusterConfig) -> None:

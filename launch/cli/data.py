@@ -73,8 +73,13 @@ def run_shard(args: argparse.Namespace) -> int:
         return 0
     check_required("data shard", config)
     from data_tools.shards import shard
+    from data_tools.shards.plan import REJECTS_NAME
 
-    shard(config)
+    manifest = shard(config)
+    splits = ", ".join(f"{name} {info.samples}" for name, info in manifest.splits.items())
+    rejected = sum(source["rejected"] for source in manifest.sources)
+    listed = f", listed in {config.output}/{REJECTS_NAME}" if rejected else ""
+    print(f"{config.output}: {splits} samples; {rejected} rows rejected{listed}")
     return 0
 
 

@@ -201,7 +201,9 @@ class PretrainConfig:
     log: LogConfig = field(default_factory=LogConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     init: str = option(
-        "", "run folder or checkpoint whose weights to start from (a checkpoint of the run itself goes first)"
+        "",
+        "run folder or checkpoint whose towers to start from, in place of `model` "
+        "(a checkpoint of the run itself goes first)",
     )
 
 

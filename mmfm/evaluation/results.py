@@ -20,6 +20,7 @@ DATASETS = {
     "ham10000": "HAM10000",
     "milk10k": "MILK10k",
     "milk10k_clinic": "MILK10k clinic",
+    "milk10k_dermo": "MILK10k dermo",
     "pad_ufes20": "PAD-UFES-20",
     "demo": "Demo",
     "demo_clinical": "Demo held-out",

@@ -60,6 +60,11 @@ class RunFolder:
         return self.path / "tokenizer.json"
 
     @property
+    def shards(self) -> Path:
+        """Which shards the run trains on."""
+        return self.path / "data.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -72,21 +77,32 @@ class RunFolder:
 
         Raises `CheckpointError` that says what differs. Run by one process.
         """
-        if self.config.exists():
-            refuse_other_config(self.config, config)
+        self.check(config)
+        if not self.begun:  # an earlier start that failed before its first step leaves no claim
+            for leftover in (self.config, self.shards, self.tokenizer):
+                leftover.unlink(missing_ok=True)
         self._claim_shards(config.data)
         if not self.config.exists():
             dump(config, self.config)
         write_atomically(self.path / "env.json", json.dumps(environment(), indent=2) + "\n")
 
+    @property
+    def begun(self) -> bool:
+        """Whether a run has trained here: there are metrics or checkpoints."""
+        return self.metrics.exists() or any(self.checkpoints.glob("*"))
+
+    def check(self, config: PretrainConfig) -> None:
+        """Refuse a folder that holds a run of another config. Raises `CheckpointError`; writes nothing."""
+        if self.begun and self.config.exists():
+            refuse_other_config(self.config, config)
+
     def _claim_shards(self, data: DataConfig) -> None:
         """Tie the run to the content of its shards. Going on with others would change the order, and could
         train on samples that a new split holds for testing."""
-        record = self.path / "data.json"
         now = {"split": data.split, "sha256": Manifest.read(data.shards).digest(data.split)}
-        if not record.exists():
-            write_atomically(record, json.dumps(now) + "\n")
-        elif json.loads(record.read_text()) != now:
+        if not self.shards.exists():
+            write_atomically(self.shards, json.dumps(now) + "\n")
+        elif json.loads(self.shards.read_text()) != now:
             raise CheckpointError(
                 f"the shards in {data.shards} are not those that the run in {self.path} began with. Choose "
                 "another run.name, give the old shards as data.shards, or delete the run folder to start over"

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmfm import distributed
 from mmfm.config.schema import FinetuneConfig, PretrainConfig
 from mmfm.data.batch import Batch
 from mmfm.data.batching import Batching
@@ -27,6 +28,7 @@ from mmfm.models.classifier import Classifier
 from mmfm.models.dual import DualEncoder
 from mmfm.models.text import TextTower, load_tokenizer
 from mmfm.models.textconfig import values_of
+from mmfm.progress import say
 from mmfm.training.checkpoint import newest_checkpoint
 from mmfm.training.engine import Term, run_on_first_rank
 from mmfm.training.runfolder import RunFolder
@@ -157,6 +159,8 @@ def pretrained_towers(config: PretrainConfig) -> DualEncoder:
         theirs, ours = getattr(towers.spec, key), getattr(config.data, key)
         if theirs != ours:
             raise ConfigError(f"{checkpoint} was trained with data.{key}={theirs}, not {ours}: set it so")
+    if distributed.rank() == 0:
+        say(f"starting from the towers of {checkpoint}; the `model` settings of the recipe are not used")
     return towers.train()
 
 
@@ -213,7 +217,13 @@ def open_shared_stream(
         )
 
     run_on_first_rank(lambda: open_it().close())
-    return open_it()
+    stream = open_it()
+    if batching.global_batch > stream.epoch_length:
+        raise ConfigError(
+            f"train.global_batch={batching.global_batch} is more than the {stream.epoch_length} samples of "
+            f"an epoch of {config.data.split!r}: they would meet themselves in one batch"
+        )
+    return stream
 
 
 def tower_digest(tower: TextTower) -> str:

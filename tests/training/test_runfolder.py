@@ -38,6 +38,20 @@ def prepare(cfg: PretrainConfig) -> RunFolder:
     return folder
 
 
+def begin(cfg: PretrainConfig) -> RunFolder:
+    """A folder in which training has begun."""
+    folder = prepare(cfg)
+    folder.metrics.write_text("")
+    return folder
+
+
+def test_a_start_that_failed_before_its_first_step_leaves_no_claim(tmp_path: Path) -> None:
+    prepare(config(tmp_path, "train.steps=7")).tokenizer.write_text("of another vocabulary")
+    folder = prepare(config(tmp_path, "train.steps=9"))
+    assert load(PretrainConfig, folder.config).train.steps == 9
+    assert not folder.tokenizer.exists()
+
+
 def test_prepared_folder_holds_config_and_environment(tmp_path: Path) -> None:
     folder = prepare(config(tmp_path, "train.steps=7"))
     assert load(PretrainConfig, folder.config).train.steps == 7
@@ -45,7 +59,7 @@ def test_prepared_folder_holds_config_and_environment(tmp_path: Path) -> None:
 
 
 def test_folder_of_another_config_is_refused_with_the_differences(tmp_path: Path) -> None:
-    folder = prepare(config(tmp_path, "train.steps=7"))
+    folder = begin(config(tmp_path, "train.steps=7"))
     before = folder.config.read_bytes()
     with pytest.raises(CheckpointError, match=r"train\.steps: 7 there, 9 here"):
         prepare(config(tmp_path, "train.steps=9"))
@@ -55,12 +69,12 @@ def test_folder_of_another_config_is_refused_with_the_differences(tmp_path: Path
 
 
 def test_cluster_and_reporting_may_change(tmp_path: Path) -> None:
-    prepare(config(tmp_path))
+    begin(config(tmp_path))
     prepare(config(tmp_path, "cluster.processes=2", "log.every=1", "data.workers=7"))
 
 
 def test_a_run_does_not_go_on_with_other_shards(tmp_path: Path, shards: Path) -> None:
-    prepare(config(tmp_path))
+    begin(config(tmp_path))
     moved = shards.rename(tmp_path / "moved")
     prepare(config(tmp_path, f"data.shards={moved}"))  # the same ones may lie elsewhere
     write_manifest(moved, "two")
@@ -69,7 +83,7 @@ def test_a_run_does_not_go_on_with_other_shards(tmp_path: Path, shards: Path) ->
 
 
 def test_a_cut_config_is_an_answer_and_no_traceback(tmp_path: Path) -> None:
-    folder = prepare(config(tmp_path))
+    folder = begin(config(tmp_path))
     folder.config.write_text("run: {name: [")
     with pytest.raises(ConfigError, match=r"config\.yaml is not valid YAML"):
         prepare(config(tmp_path))
