@@ -63,8 +63,7 @@ def train(config: PretrainConfig, make_task: MakeTask) -> Path:
         with task.open_stream(batching, accelerator.device) as stream:
             engine = Engine(accelerator, task.model, config.optim)
             position = resume(engine, found, batching, config)
-            loop(config, task, engine, stream, folder, batching, position, stop)
-        return run_on_first_rank(lambda: checkpoint.newest_checkpoint(folder.path))
+            return loop(config, task, engine, stream, folder, batching, position, stop)
 
 
 def loop(
@@ -76,8 +75,11 @@ def loop(
     batching: Batching,
     start: Position,
     stop: StopFlag,
-) -> None:
-    """Train from `start` to the last step; save when due, when told to stop, and at the end."""
+) -> Path:
+    """Train from `start` to the last step; save when due, when told to stop, and at the end.
+
+    Returns the last checkpoint saved. `start` must lie before the last step.
+    """
     total = config.train.steps
     report = None
     if distributed.rank() == 0:
@@ -113,7 +115,7 @@ def loop(
         if done % config.checkpoint.every == 0 or done == total or outcome.stop:
             asked = time.perf_counter()
             position = Position(done, samples, batching.world, config.train.zero_stage)
-            save(engine, task, folder, position, config)
+            saved = save(engine, task, folder, position, config)
             meter.leave_out(time.perf_counter() - asked)
         if outcome.stop and done < total:
             if report:
@@ -121,6 +123,7 @@ def loop(
             break
     if report:
         report.close()
+    return saved
 
 
 def averaged(values: dict[str, float], device: torch.device) -> dict[str, float]:
@@ -140,19 +143,21 @@ def seed_step(seed: int, step: int) -> None:
     torch.manual_seed(((seed * 1_000_003 + step) * 65_537 + distributed.rank()) % 2**63)
 
 
-def save(engine: Engine, task: Task, folder: RunFolder, position: Position, config: PretrainConfig) -> None:
-    """Save a checkpoint. All ranks enter; rank 0 seals it when all have written."""
+def save(engine: Engine, task: Task, folder: RunFolder, position: Position, config: PretrainConfig) -> Path:
+    """Save a checkpoint and return its folder. All ranks enter; rank 0 seals it when all have written."""
     draft = run_on_first_rank(lambda: checkpoint.begin(folder.checkpoints, position.step))
     state = engine.state_dict()
     engine.save(draft)
     distributed.barrier()
 
-    def seal() -> None:
+    def seal() -> Path:
         task.save_model(draft / "model", state)
         sealed = checkpoint.commit(draft, position)
         checkpoint.retain(sealed, config.checkpoint.keep, config.checkpoint.keep_every)
+        return sealed
 
-    run_on_first_rank(seal)
+    sealed: Path = run_on_first_rank(seal)
+    return sealed
 
 
 def resume(engine: Engine, found: Path | None, batching: Batching, config: PretrainConfig) -> Position:
