@@ -160,6 +160,9 @@ class CheckpointConfig:
     every: int = option(200, "steps between saves; the last step is always saved", minimum=1)
     keep: int = option(2, "newest checkpoints kept; older ones are deleted", minimum=1)
     keep_every: int = option(0, "steps whose multiples are kept for good; 0 is none", minimum=0)
+    max_failed: int = option(
+        3, "saves in a row that may fail, for want of space or otherwise, before the run stops", minimum=1
+    )
 
 
 @dataclass
@@ -167,6 +170,26 @@ class LogConfig:
     """What is written while training runs."""
 
     every: int = option(10, "steps between lines of metrics.jsonl, TensorBoard and progress", minimum=1)
+
+
+@dataclass
+class WatchdogConfig:
+    """How long a process may be in one place before the watchdog ends it; 0 is for ever."""
+
+    start_seconds: int = option(
+        1800, "for a part of the start (model, caches, loading) and for a save", minimum=0
+    )
+    step_seconds: int = option(600, "for a part of a step: waiting for data, computing, agreeing", minimum=0)
+
+
+@dataclass
+class EvalsConfig:
+    """Evaluations that a run on Slurm submits as jobs of their own while it goes on."""
+
+    every: int = option(0, "steps between them, a multiple of checkpoint.keep_every; 0 is none", minimum=0)
+    recipe: str = option("", "recipe of `mmfm evaluate`; checkpoint and shards are filled in")
+    set: dict[str, Any] = option({}, "values that go over the recipe, nested as in a recipe")
+    cluster: str = option("", "cluster profile of these jobs; empty is one process of the run's own profile")
 
 
 @dataclass
@@ -184,8 +207,42 @@ class ClusterConfig:
     account: str = option("", "Slurm account")
     qos: str = option("", "Slurm quality of service")
     constraint: str = option("", "Slurm constraint on nodes")
-    setup: list[str] = option([], "shell lines that run before the job: module loads, activation, exports")
+    exclude: str = option("", "nodes never to use, as Slurm writes them: n[3-4],n9")
+    min_nodes: int = option(
+        0, "fewest nodes to start on where `nodes` are not to be had; 0 insists on `nodes`", minimum=0
+    )
+    gpu_flag: str = option(
+        "gpus-per-node", "how the site wants GPUs asked for", choices=("gpus-per-node", "gres")
+    )
+    gres: list[str] = option([], "further generic resources of each node: lscratch:100")
+    modules: list[str] = option([], "environment modules that the job loads")
+    setup: list[str] = option([], "shell lines that run before the job: activation, exports")
+    environment: dict[str, str] = option({}, "environment variables of every process")
+    python: str = option(
+        "", "command that starts Python on the nodes (apptainer exec --nv IMAGE python); empty: this Python"
+    )
+    interface: str = option("", "network interface between the nodes (ib0); empty lets NCCL and gloo choose")
+    scratch: str = option(
+        "", "folder on each node for caches and temporary files; $VARIABLES of the job are filled in"
+    )
     extra: dict[str, str] = option({}, "further sbatch options by their long name")
+    save_seconds: int = option(
+        90, "time before the time limit at which a job saves and requeues itself", minimum=1
+    )
+    chain: int = option(
+        1, "jobs queued in a row, each going on from the one before, where sites forbid requeueing", minimum=1
+    )
+    max_failures: int = option(
+        3, "starts in a row that may fail without a new checkpoint; then the job stays down", minimum=1
+    )
+    meeting_seconds: int = option(
+        300, "for all processes of a start to find each other in the run folder", minimum=1
+    )
+    min_free_gb: float = option(1.0, "least free space for run folder and scratch on each node", minimum=0)
+    min_bandwidth: float = option(
+        0.0, "least all-reduce bandwidth between all processes, in GB/s; 0 is none", minimum=0
+    )
+    check_gpus: bool = option(True, "whether each node must show the GPUs that were asked for, in health")
 
 
 @dataclass
@@ -199,6 +256,8 @@ class PretrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
+    evals: EvalsConfig = field(default_factory=EvalsConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     init: str = option(
         "",

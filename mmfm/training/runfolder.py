@@ -1,7 +1,7 @@
 """The run folder: the config it was started with, the environment it ran in, and where things lie.
 
 <root>/<name>/
-  config.yaml  env.json  tokenizer.json  metrics.jsonl  tb/  logs/
+  config.yaml  env.json  tokenizer.json  metrics.jsonl  journal.jsonl  tb/  logs/
   checkpoints/step_00000100/{manifest.json, model/, engine/}  checkpoints/latest
   evals/step_00000100/<suite>.json
 """
@@ -28,10 +28,14 @@ from mmfm.config.schema import DataConfig, PretrainConfig, RunConfig
 from mmfm.data.manifest import Manifest
 from mmfm.errors import CheckpointError
 from mmfm.files import write_atomically
+from mmfm.training.journal import Journal
 
 # What may change between two starts of one run: where it runs, how often it reports and saves, and how
 # many threads feed it. Nothing here touches the losses.
-MAY_CHANGE = ("cluster.", "log.", "checkpoint.", "run.root", "data.workers", "data.prefetch", "data.shards")
+MAY_CHANGE = (
+    *("cluster.", "log.", "checkpoint.", "watchdog.", "evals.", "run.root"),
+    *("data.workers", "data.prefetch", "data.shards"),
+)
 COMMIT_VARIABLE = "MMFM_COMMIT"  # set for jobs, which run from a copy of the code outside the checkout
 PACKAGES = ("torch", "deepspeed", "accelerate", "transformers", "timm", "webdataset", "numpy")
 
@@ -67,6 +71,11 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def journal(self) -> Journal:
+        """What has happened to the run."""
+        return Journal(self.path / "journal.jsonl")
 
     @property
     def tensorboard(self) -> Path:
