@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from mmfm.config.option import option
+from mmfm.config.schema import ClusterConfig
 
 
 @dataclass
@@ -61,6 +62,7 @@ class PackConfig:
     short_side: int = option(0, "images with a longer short side are shrunk to it; 0 keeps all")
     quality: int = option(92, "JPEG quality of images that are encoded again")
     workers: int = option(0, "writing processes; 0 takes one per core")
+    tasks: int = option(1, "jobs of a Slurm array that share the writing", minimum=1)
 
 
 @dataclass
@@ -75,3 +77,4 @@ class ShardsConfig:
     dedup: DedupConfig = field(default_factory=DedupConfig)
     pack: PackConfig = field(default_factory=PackConfig)
     max_reject_share: float = option(0.05, "stop when more than this share of a source's rows is rejected")
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)

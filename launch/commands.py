@@ -7,10 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from launch.job import Job, resolve
 from launch.overrides import expand_cluster
 from mmfm.config import load
 from mmfm.config.load import require
+from mmfm.config.schema import PretrainConfig
 
 SCHEMAS = {
     "pretrain": "mmfm.config.schema:PretrainConfig",
@@ -25,6 +28,11 @@ JOB_FUNCTIONS = {
     "pretrain": "mmfm.training.trainer:pretrain",
     "finetune": "mmfm.training.trainer:finetune",
     "evaluate": "mmfm.evaluation:evaluate",
+}
+STAGE_FUNCTIONS = {  # of the commands that only a pipeline, or an array, has run as a job
+    "data demo": "launch.stages:draw",
+    "data shard": "data_tools.shards:shard",
+    "report": "launch.stages:report",
 }
 PRESET_COMMANDS = ("pretrain", "finetune")  # those whose recipes may start from a model preset
 REQUIRED = {
@@ -46,9 +54,7 @@ def load_config(command: str, recipe: str | Path | None, words: Sequence[str]) -
     base = None
     if command in PRESET_COMMANDS:
         base = resolve("mmfm.models.presets:preset_layer")
-    if command in JOB_FUNCTIONS:
-        words = expand_cluster(words)
-    return load(resolve(SCHEMAS[command]), recipe, words, base=base)
+    return load(resolve(SCHEMAS[command]), recipe, expand_cluster(words), base=base)
 
 
 def check_required(command: str, config: Any) -> None:
@@ -56,7 +62,20 @@ def check_required(command: str, config: Any) -> None:
     require(config, *REQUIRED[command])
 
 
-def make_job(command: str, config: Any) -> Job:
-    """The job that runs `command` with `config`, on whatever cluster."""
-    folder = Path(config.run.root) / config.run.name
-    return Job(command, JOB_FUNCTIONS[command], SCHEMAS[command], asdict(config), str(folder))
+def config_of(command: str, values: dict[str, Any]) -> Any:
+    """The typed config of a command, from values that were one before."""
+    return load(resolve(SCHEMAS[command]), base=lambda _: OmegaConf.create(values))
+
+
+def make_job(command: str, config: Any, folder: Path | None = None, function: str = "") -> Job:
+    """The job that runs `command` with `config`, on whatever cluster.
+
+    Commands without a run keep logs and code in `folder`. `function` is another than the command's own.
+    """
+    if folder is None:
+        folder = Path(config.run.root) / config.run.name
+    function = function or {**JOB_FUNCTIONS, **STAGE_FUNCTIONS}[command]
+    values = asdict(config)
+    if isinstance(config, PretrainConfig):
+        values["evals"] = asdict(resolve("launch.evals:settled")(config))
+    return Job(command, function, SCHEMAS[command], values, str(folder))

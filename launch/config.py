@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from mmfm.config.option import option
+from mmfm.config.schema import ClusterConfig
 
 STAGE_COMMANDS = ("data demo", "data shard", "pretrain", "finetune", "evaluate", "report")
 
@@ -35,6 +36,10 @@ class StageConfig:
     recipe: str = option("", "the command's recipe, relative to the pipeline's file; empty if `set` says all")
     after: list[str] = option([], "stages that must be finished before")
     set: dict[str, Any] = option({}, "values that go over the recipe, nested as in a recipe")
+    each: dict[str, Any] = option(
+        {}, "several of this stage: name -> values over `set`; a job array on Slurm, else one after another"
+    )
+    limit: int = option(0, "how many of `each` run at once on Slurm; 0 is all", minimum=0)
 
 
 @dataclass
@@ -43,6 +48,11 @@ class PipelineConfig:
 
     run: PipelineRun = field(default_factory=PipelineRun)
     data: RawData = field(default_factory=RawData)
+    cluster: dict[str, Any] = option(
+        {},
+        "where all stages run, as `cluster` of their recipes: cluster=NAME, cluster.KEY=...; a stage's `set` "
+        "goes over it, and stages that do not train take one process of it",
+    )
     stages: dict[str, StageConfig] = option({}, "the stages by name, in the order in which they are listed")
 
 
@@ -53,6 +63,7 @@ class DemoDataConfig:
     folder: str = option(MISSING, "folder to write images and metadata.csv into")
     images: int = option(2400, "images to draw")
     seed: int = option(0, "seed of the drawing")
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
 
 @dataclass
@@ -61,3 +72,4 @@ class ReportConfig:
 
     folder: str = option(MISSING, "run folder, or folder that holds several")
     output: str = option("", "file to write; empty is report.html in the folder")
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)

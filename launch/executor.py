@@ -13,9 +13,10 @@ from submitit import LocalExecutor
 from submitit.local.local import LocalJob
 
 from launch.controller import JOB_ID_VARIABLE
-from launch.environment import clean_environment, free_port, process_environment, threads_per_process
+from launch.environment import clean_environment, process_environment, threads_per_process
 from launch.follow import follower
 from launch.job import Job
+from launch.queue import refuse_second
 from launch.supervise import supervise
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import ConfigError
@@ -62,10 +63,11 @@ def run_local(job: Job, cluster: ClusterConfig) -> None:
     Raises the `UserError` of a process, `JobError` for other failures, `StoppedError` after a stop signal.
     """
     check_local(cluster)
+    if job.trains:
+        refuse_second(job)
     job_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    job.port = free_port(job_id)
     threads = threads_per_process(cluster.cpus, cluster.processes)
-    executor = RankExecutor(log_folder(job), job_id, process_environment(threads))
+    executor = RankExecutor(log_folder(job), job_id, process_environment(threads, cluster))
     executor.update_parameters(
         tasks_per_node=cluster.processes, timeout_min=cluster.hours * MINUTES_PER_HOUR, nodes=1
     )
@@ -86,5 +88,9 @@ def check_local(cluster: ClusterConfig) -> None:
 
 
 def log_folder(job: Job) -> Path:
-    """Folder of a job's logs, with submitit's placeholder for the job's id: <run>/logs/<job id>."""
-    return Path(job.run_folder).absolute() / "logs" / "%j"
+    """Folder of a job's logs, with submitit's placeholder for the job's id.
+
+    `<run>/logs/<job id>` belongs to training; an evaluation of the run has `<run>/evals/logs/<job id>`.
+    """
+    run = Path(job.run_folder).absolute()
+    return (run / "evals" if job.command == "evaluate" else run) / "logs" / "%j"

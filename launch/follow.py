@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from launch.job import Job
 
 STATUS_WIDTH = 48
+TAIL_BYTES = 2**16
 
 
 class Follower(Protocol):
@@ -107,5 +108,9 @@ class TrainingBar:
 
 
 def tail(path: Path, count: int) -> list[str]:
-    """The last `count` lines of a log; none if there is no such file."""
-    return path.read_text(errors="replace").splitlines()[-count:] if path.is_file() else []
+    """The last `count` lines of a log, of its last 64 KiB; none if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return file.read().decode(errors="replace").splitlines()[-count:]

@@ -52,6 +52,19 @@ def cluster_profiles() -> dict[str, Path]:
     return found
 
 
+def one_process(cluster: Mapping[str, Any], gpu: bool) -> dict[str, Any]:
+    """A profile changed so that it asks for one process, with a GPU where it has some and `gpu` is set."""
+    processes = int(cluster.get("processes", 1))
+    kind, _, count = str(cluster.get("gpus", "")).rpartition(":")
+    one = f"{kind}:1" if kind else "1"
+    return {
+        **cluster,
+        **{"nodes": 1, "processes": 1, "min_nodes": 0, "chain": 1},
+        "gpus": one if count and gpu else "",
+        "memory_gb": -(-int(cluster.get("memory_gb", 0)) // processes),
+    }
+
+
 def to_words(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Nested values as `a.b=value` words that `mmfm.config.load` reads back to the same values."""
     words: list[str] = []

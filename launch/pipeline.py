@@ -1,4 +1,4 @@
-"""Runs the stages of a pipeline in order, passing over those that are finished.
+"""Takes a pipeline from its recipe to its end: runs its stages in order here, or submits them to Slurm.
 
 A stage is finished for good as long as its config and what came out of the stages before it are the same,
 and its own output is there. So a pipeline that was stopped goes on with the same command.
@@ -6,63 +6,86 @@ and its own output is there. So a pipeline that was stopped goes on with the sam
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from launch.commands import JOB_FUNCTIONS, check_required, load_config
+from launch.chain import settle, submit_group, with_logs
+from launch.commands import PRESET_COMMANDS, check_required, load_config
 from launch.config import STAGE_COMMANDS, PipelineConfig, StageConfig
-from launch.overrides import to_words
-from launch.stages import output_digest, run_stage
-from launch.supervise import StoppedError
+from launch.overrides import expand_cluster, one_process, to_words
+from launch.records import Records, Stage
+from launch.stages import run_stage
 from mmfm.config.load import parse_overrides, read_yaml
 from mmfm.errors import ConfigError
-from mmfm.files import write_atomically
 from mmfm.progress import say
 
-STATE_FILE = "pipeline.json"
 
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage with its merged config."""
-
-    name: str
-    command: str
-    config: Any
-    after: tuple[str, ...]
-
-
-def run_pipeline(recipe: Path, words: Sequence[str] = ()) -> Path:
-    """Run the pipeline of `recipe` with overrides `words` and return its folder.
+def run_pipeline(recipe: Path, words: Sequence[str] = ()) -> Records:
+    """Run the pipeline of `recipe` with overrides `words`, or submit it. Returns the records of its stages.
 
     All stages' configs are checked before the first one runs. Raises `ConfigError` for a recipe that cannot
     be used, and whatever a stage raises.
     """
     config = load_pipeline(recipe, words)
     stages = load_stages(config, recipe)
-    folder = Path(config.run.root) / config.run.name
-    record = Record(folder / STATE_FILE)
-    digests: dict[str, str] = {}
-    for position, stage in enumerate(stages, start=1):
-        fingerprint = _fingerprint(stage, {name: digests[name] for name in stage.after})
-        label = f"[{position}/{len(stages)}] {stage.name}"
-        if record.is_finished(stage.name, fingerprint) and output_digest(stage.command, stage.config):
-            say(f"{label}: finished already")
-        else:
-            say(f"{label}: {stage.command}")
-            with record.running(stage, fingerprint):
-                run_stage(stage.command, stage.config)
-        digests[stage.name] = output_digest(stage.command, stage.config)
-    return folder
+    _check_places(stages)
+    folder = pipeline_folder(config)
+    records = Records(folder)
+    planned = [with_logs(stage, folder) for stage in stages]
+    queued = settle(records, {stage.name: stage for stage in planned})
+    records.write_plan(planned)
+    total, position = len(stages), 0
+    for _, group in groupby(planned, key=lambda stage: stage.group):
+        todo = []
+        for stage in group:
+            position += 1
+            label = f"[{position}/{total}] {stage.name}"
+            waits = any(name in queued for name in stage.after)
+            if stage.name in queued:
+                say(f"{label}: {records[stage.name].status.name} already, as job {queued[stage.name]}")
+            elif not waits and records.is_finished(stage):
+                say(f"{label}: finished already")
+            elif stage.config.cluster.kind == "local":
+                say(f"{label}: {stage.command}")
+                with records.running_here(stage):
+                    run_stage(stage.command, stage.config)
+            else:
+                todo.append((label, stage))
+        if todo:
+            queued |= _submit(todo, folder, queued)
+    return records
+
+
+def pipeline_folder(config: PipelineConfig) -> Path:
+    """The folder of a pipeline's run."""
+    return Path(config.run.root) / config.run.name
+
+
+def _submit(todo: Sequence[tuple[str, Stage]], folder: Path, queued: Mapping[str, str]) -> dict[str, str]:
+    """Submit the stages of a group and say what they wait for. Returns their jobs."""
+    before = [name for name in todo[0][1].after if name in queued]
+    jobs = submit_group([stage for _, stage in todo], folder, [queued[name] for name in before])
+    for label, stage in todo:
+        waits = f", after {', '.join(before)}" if before else ""
+        say(f"{label}: {stage.command} submitted as Slurm job {jobs[stage.name]}{waits}")
+    return jobs
+
+
+def _check_places(stages: Sequence[Stage]) -> None:
+    """Refuse a stage of this machine that waits for one on a cluster: this command does not wait."""
+    clusters = {stage.name for stage in stages if stage.config.cluster.kind != "local"}
+    for stage in stages:
+        waits = [name for name in stage.after if name in clusters]
+        if stage.config.cluster.kind == "local" and waits:
+            raise ConfigError(
+                f"stage {stage.name} runs on this machine but waits for {waits[0]}, a Slurm job: "
+                f"give it cluster=NAME too, or cluster=NAME for the whole pipeline"
+            )
 
 
 def load_pipeline(recipe: Path, words: Sequence[str] = ()) -> PipelineConfig:
@@ -79,7 +102,13 @@ def load_stages(config: PipelineConfig, recipe: Path) -> list[Stage]:
     """The stages in the order in which they run. Raises `ConfigError` naming the stage at fault."""
     if not config.stages:
         raise ConfigError(f"{recipe} has no stages")
-    return [_load_stage(name, config.stages[name], recipe) for name in stage_order(config.stages)]
+    members: dict[str, list[str]] = {}
+    stages: list[Stage] = []
+    for name in stage_order(config.stages):
+        found = list(_load_stage(name, config, recipe, members))
+        members[name] = [stage.name for stage in found]
+        stages += found
+    return stages
 
 
 def stage_order(stages: dict[str, StageConfig]) -> list[str]:
@@ -106,73 +135,39 @@ def stage_order(stages: dict[str, StageConfig]) -> list[str]:
     return order
 
 
-def _load_stage(name: str, stage: StageConfig, recipe: Path) -> Stage:
+def _load_stage(
+    name: str, config: PipelineConfig, recipe: Path, members: Mapping[str, list[str]]
+) -> Iterator[Stage]:
+    """The stage of that name, or all stages of its `each`. `members` names those of the stages before."""
+    stage = config.stages[name]
     if stage.command not in STAGE_COMMANDS:
         raise ConfigError(
             f"stages.{name}.command={stage.command!r} is not one of {', '.join(STAGE_COMMANDS)}"
         )
     own = recipe.parent / stage.recipe if stage.recipe else None
-    try:
-        config = load_config(stage.command, own, to_words(stage.set))
-        check_required(stage.command, config)
-    except ConfigError as error:
-        raise ConfigError(f"stage {name}: {error}") from error
-    if stage.command in JOB_FUNCTIONS and config.cluster.kind != "local":
-        raise ConfigError(f"stage {name}: pipelines run on this machine: cluster.kind must be local")
-    return Stage(name, stage.command, config, tuple(stage.after))
-
-
-def _fingerprint(stage: Stage, inputs: dict[str, str]) -> str:
-    values = asdict(stage.config)
-    values.pop("cluster", None)  # where it runs does not change what comes out
-    text = json.dumps([stage.command, values, inputs], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-class Record:
-    """pipeline.json: by stage its command, status, start, duration in seconds, and fingerprint."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.stages: dict[str, dict[str, Any]] = {}
-        if path.exists():
-            try:
-                self.stages = json.loads(path.read_text())["stages"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ConfigError(
-                    f"{path} is damaged: delete it, finished stages are then run again"
-                ) from error
-
-    def is_finished(self, name: str, fingerprint: str) -> bool:
-        """Whether the stage was finished with this config and these inputs."""
-        entry = self.stages.get(name, {})
-        return entry.get("status") == "finished" and entry.get("fingerprint") == fingerprint
-
-    @contextmanager
-    def running(self, stage: Stage, fingerprint: str) -> Iterator[None]:
-        """Write down how the stage goes while the block runs."""
-        began = time.monotonic()
-        entry = {
-            "command": stage.command,
-            "status": "running",
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "seconds": 0.0,
-            "fingerprint": fingerprint,
-        }
-        self.stages[stage.name] = entry
-        self._write()
+    after = tuple(member for other in stage.after for member in members[other])
+    for label, values in stage.each.items() or [("", {})]:
+        full = f"{name}.{label}" if label else name
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"stages.{name}.each.{label} must be a mapping of keys to values")
         try:
-            yield
-            entry["status"] = "finished"
-        except (KeyboardInterrupt, StoppedError):
-            entry["status"] = "stopped"
-            raise
-        except BaseException:
-            entry["status"] = "failed"
-            raise
-        finally:
-            entry["seconds"] = round(time.monotonic() - began, 1)
-            self._write()
+            words = [*_place_words(config, stage, values), *_own_words(stage, values)]
+            loaded = load_config(stage.command, own, words)
+            check_required(stage.command, loaded)
+        except ConfigError as error:
+            raise ConfigError(f"stage {full}: {error}") from error
+        yield Stage(full, stage.command, loaded, after, group=name, limit=stage.limit)
 
-    def _write(self) -> None:
-        write_atomically(self.path, json.dumps({"stages": self.stages}, indent=2) + "\n")
+
+def _own_words(stage: StageConfig, each: Mapping[str, Any]) -> list[str]:
+    return expand_cluster(to_words(stage.set)) + expand_cluster(to_words(each))
+
+
+def _place_words(config: PipelineConfig, stage: StageConfig, each: Mapping[str, Any]) -> list[str]:
+    """Where the pipeline's `cluster` has a stage run. A profile that the stage names itself replaces it."""
+    names_profile = any(isinstance(values.get("cluster"), str) for values in (stage.set, each))
+    if not config.cluster or names_profile:
+        return []
+    trains = stage.command in PRESET_COMMANDS
+    cluster = config.cluster if trains else one_process(config.cluster, gpu=stage.command == "evaluate")
+    return to_words({"cluster": cluster})

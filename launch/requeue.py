@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 
 from mmfm.progress import say
+from mmfm.training.failure import node_name
+from mmfm.training.journal import Journal, Start
 
 SLURM_SECONDS = 60  # for one question to a busy controller
-JOB_VARIABLE = "SLURM_JOB_ID"
-COUNT_VARIABLE = "SLURM_RESTART_COUNT"  # not set at the first start
+SLURM_JOB_VARIABLE = "SLURM_JOB_ID"  # also of a task of an array, whose id is another
 
 
-def requeue(rank: int) -> None:
+def requeue(rank: int, journal: Journal, start: Start, chain: int = 1) -> None:
     """Put this process's job back into the queue. Every rank calls it when all have saved; rank 0 asks.
 
-    A job that its user cancelled is not put back: Slurm no longer has it as running.
+    A job that its user cancelled is not put back: Slurm no longer has it as running. Nor is one of a `chain`:
+    the next job of it goes on.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm's way to end this start; we are about to leave
     if rank != 0:
         return
-    job = os.environ[JOB_VARIABLE]
-    if shutil.which("scontrol") is None:
-        say(f"scontrol is not on {socket.gethostname()}: job {job} is not requeued; submit the command again")
+    if chain > 1:
+        say(f"{start} ends here; the next job of the chain goes on")
         return
-    state = job_state(job)
+    ask_again(journal, start, [])
+
+
+def ask_again(journal: Journal, start: Start, exclude: list[str]) -> bool:
+    """Have Slurm start this job again, on other nodes than those in `exclude`. Says so, or why it cannot be.
+
+    The caller must not die of SIGTERM: Slurm ends this start at once.
+    """
+    job = start.job  # of an array's task ARRAY_NUMBER: the number of its last one stands for all of them
+    if shutil.which("scontrol") is None:
+        say(
+            f"scontrol is not on {node_name()}: job {job} is not requeued; submit the command again, and see "
+            "cluster.chain for jobs that follow each other without it"
+        )
+        return False
+    state = job_fact(job, "JobState")
     if state != "RUNNING":
         say(f"job {job} does not requeue itself: Slurm is ending it ({state})")
-        return
-    say(f"requeueing job {job} (start {int(os.environ.get(COUNT_VARIABLE, 0)) + 1} ends here)")
+        return False
+    say(f"requeueing job {job} (start {start.count + 1} ends here)")
+    before = job_fact(job, "ExcNodeList").replace("(null)", "")
     answer = _scontrol("requeue", job)
     if answer.returncode:
         say(f"job {job} is not requeued: {answer.stderr.strip()}; submit the command again")
+        return False
+    if exclude:
+        nodes = ",".join([*([before] if before else []), *exclude])
+        answer = _scontrol("update", f"JobId={job}", f"ExcNodeList={nodes}")
+        if answer.returncode:
+            say(f"job {job} may get {', '.join(exclude)} again: {answer.stderr.strip()}")
+    journal.append("requeued", start, excluded=exclude)
+    return True
 
 
-def job_state(job: str) -> str:
-    """The state of a job as Slurm names it, such as RUNNING; "unknown" if Slurm does not say."""
-    found = re.search(r"\bJobState=(\w+)", _scontrol("show", "job", job).stdout)
+def job_fact(job: str, name: str) -> str:
+    """What Slurm says of a job, such as its JobState or Restarts; "unknown" if it does not say."""
+    found = re.search(rf"\b{name}=(\S+)", _scontrol("show", "job", job).stdout)
     return found[1] if found else "unknown"
 
 

@@ -60,7 +60,7 @@ def _local_plan(job: Job, cluster: ClusterConfig) -> str:
         f"processes:  {cluster.processes} on this machine, {threads} threads each",
         f"time limit: {cluster.hours:g} h",
         "environment of each process:",
-        *(f"    {name}={value}" for name, value in process_environment(threads).items()),
+        *(f"    {name}={value}" for name, value in process_environment(threads, cluster).items()),
         f"    RANK=0..{cluster.processes - 1} WORLD_SIZE={cluster.processes} MASTER_ADDR=127.0.0.1",
     ]
     return "\n".join(lines)

@@ -12,10 +12,17 @@ from submitit.core.utils import FailedJobError
 from launch.environment import process_environment
 from launch.executor import log_folder
 from launch.job import Job
+from launch.queue import refuse_second
 from launch.snapshot import Snapshot
+from launch.terms import Terms
 from mmfm.config.schema import ClusterConfig
-from mmfm.errors import ConfigError, UserError
+from mmfm.errors import USER_ERROR_EXIT, ConfigError, UserError
+from mmfm.training.journal import Start
 from mmfm.training.runfolder import COMMIT_VARIABLE, git_commit
+
+ALONE = Terms()
+# Tells the starts of a job apart in its log: requeued jobs append to it.
+START_MARK = 'echo "mmfm: start $((${SLURM_RESTART_COUNT:-0} + 1)) on $SLURM_JOB_NODELIST" >&2'
 
 
 class ScriptExecutor(SlurmExecutor):
@@ -30,25 +37,52 @@ class ScriptExecutor(SlurmExecutor):
         """The text that would be handed to sbatch."""
         return self._make_submission_file_text(self._submitit_command_str, uid="")
 
+    def _num_tasks(self) -> int:
+        """The most tasks that there can be: `nodes` may be a range."""
+        nodes = str(self.parameters["nodes"]).rpartition("-")[2]
+        return int(nodes) * int(self.parameters["ntasks_per_node"])
+
 
 def sbatch_script(job: Job, cluster: ClusterConfig) -> str:
     """The sbatch script of `job`, exactly as it would be submitted. Writes nothing but the log folder."""
-    return _executor(job, cluster).script()
+    return make_executor(job, cluster).script()
 
 
-def submit_slurm(job: Job, cluster: ClusterConfig) -> str:
-    """Submit `job` and return its id. Raises `UserError` where sbatch is missing."""
+def submit_slurm(job: Job, cluster: ClusterConfig, terms: Terms = ALONE) -> str:
+    """Submit `job` and return its id; of a chain of jobs the last, which ends when the run has ended.
+
+    Raises `UserError` where sbatch is missing, Slurm refuses, or the run has a job already.
+    """
+    prepare_submission(job)
+    before = ""
+    for _ in range(cluster.chain if job.trains else 1):
+        executor = make_executor(job, cluster, terms, behind=before)
+        try:
+            submitted = str(executor.submit(job).job_id)
+        except FailedJobError as error:
+            raise UserError(f"Slurm refused the job: {error}. Add --dry-run to see the script") from error
+        note_submission(job, cluster, submitted, before)
+        before = submitted
+    return before
+
+
+def prepare_submission(job: Job) -> None:
+    """Take the copy of the code that `job` runs. Raises `UserError` where the job cannot be submitted."""
     if shutil.which("sbatch") is None:
         raise UserError(
             "sbatch is not on the PATH: run this on a login node of the cluster, "
             "or add --dry-run to see the script"
         )
-    executor = _executor(job, cluster)
+    if job.trains:
+        refuse_second(job)
     Snapshot(Path(job.run_folder)).take()
-    try:
-        return str(executor.submit(job).job_id)
-    except FailedJobError as error:
-        raise UserError(f"Slurm refused the job: {error}. Add --dry-run to see the script") from error
+
+
+def note_submission(job: Job, cluster: ClusterConfig, submitted: str, before: str = "") -> None:
+    """Write into a run's journal that Slurm has taken a job for it, queued behind the job `before`."""
+    if job.trains:
+        size = {"nodes": cluster.nodes, "processes": cluster.processes}
+        job.journal.append("submitted", Start(submitted), **size, after=before)
 
 
 def check_slurm(cluster: ClusterConfig) -> None:
@@ -67,34 +101,65 @@ def check_slurm(cluster: ClusterConfig) -> None:
             f"cluster.gpus={cluster.gpus} and cluster.processes={cluster.processes} differ: "
             "each GPU has one process"
         )
+    if cluster.min_nodes > cluster.nodes:
+        raise ConfigError(f"cluster.min_nodes={cluster.min_nodes} is more than cluster.nodes={cluster.nodes}")
 
 
-def _executor(job: Job, cluster: ClusterConfig) -> ScriptExecutor:
+def make_executor(job: Job, cluster: ClusterConfig, terms: Terms = ALONE, behind: str = "") -> ScriptExecutor:
+    """submitit's executor with all that the script of `job` needs. `behind` is a job that must end before."""
     check_slurm(cluster)
-    executor = ScriptExecutor(folder=log_folder(job))
+    executor = ScriptExecutor(folder=log_folder(job), python=cluster.python or None)
     optional = {
-        "gpus_per_node": cluster.gpus,
+        **_gpu_options(cluster),
         "mem": f"{cluster.memory_gb}GB" if cluster.memory_gb else "",
         "partition": cluster.partition,
         "account": cluster.account,
         "qos": cluster.qos,
         "constraint": cluster.constraint,
+        "exclude": cluster.exclude,
     }
-    exports = [f"export {k}={shlex.quote(v)}" for k, v in process_environment(cluster.cpus).items()]
-    exports += _code_exports(Snapshot(Path(job.run_folder)).folder)
+    fewest = cluster.min_nodes if job.trains else 0
+    requeue = {"requeue": True} if cluster.chain == 1 or not job.trains else {"no-requeue": True}
+    order = {"dependency": f"afterany:{behind}"} if behind else terms.options()
     executor.update_parameters(
         job_name=f"mmfm-{job.command}",
-        nodes=cluster.nodes,
+        nodes=f"{fewest}-{cluster.nodes}" if 0 < fewest < cluster.nodes else cluster.nodes,
         ntasks_per_node=cluster.processes,
         cpus_per_task=cluster.cpus,
         time=max(1, round(cluster.hours * 60)),
-        setup=[*cluster.setup, *exports],
+        signal_delay_s=cluster.save_seconds,
+        setup=[*_setup_lines(job, cluster), *terms.lines(executor.python)],
+        teardown=teardown_lines(executor.python, log_folder(job)) if job.trains else None,
         # srun takes neither from sbatch by itself; without the first, a dead rank leaves the others waiting
-        srun_args=["--kill-on-bad-exit=1", f"--cpus-per-task={cluster.cpus}"],
-        additional_parameters={"requeue": True, **cluster.extra},
+        srun_args=["--kill-on-bad-exit=1", f"--cpus-per-task={cluster.cpus}", "--distribution=block"],
+        additional_parameters={**requeue, **order, **cluster.extra},
         **{name: value for name, value in optional.items() if value},
     )
     return executor
+
+
+def teardown_lines(python: str, folder: Path) -> list[str]:
+    """Shell lines after srun: what a start that failed means for the job. `folder` as of `log_folder`."""
+    return [f"{python} -m launch.aftermath {shlex.quote(str(folder))} $?", "exit $?"]
+
+
+def _gpu_options(cluster: ClusterConfig) -> dict[str, str]:
+    """What asks for GPUs and other generic resources of each node, in the words of the site."""
+    if cluster.gpu_flag == "gres" and cluster.gpus:
+        return {"gres": ",".join([f"gpu:{cluster.gpus}", *cluster.gres])}
+    return {"gpus_per_node": cluster.gpus, "gres": ",".join(cluster.gres)}
+
+
+def _setup_lines(job: Job, cluster: ClusterConfig) -> list[str]:
+    """Shell lines before srun: modules, the site's own lines, the environment, and a mark in the log."""
+    exports = [f"export {k}={shlex.quote(v)}" for k, v in process_environment(cluster.cpus, cluster).items()]
+    return [
+        *(f"module load {shlex.quote(name)} || exit {USER_ERROR_EXIT}" for name in cluster.modules),
+        *cluster.setup,
+        *exports,
+        *_code_exports(Snapshot(Path(job.run_folder)).folder),
+        START_MARK,
+    ]
 
 
 def _code_exports(code: Path) -> list[str]:

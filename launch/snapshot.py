@@ -27,18 +27,14 @@ class Snapshot:
     @cached_property
     def folder(self) -> Path:
         """Where the copy is: its name is the digest of what it holds."""
-        digest = hashlib.sha256()
-        for path in self._files():
-            digest.update(f"{path.relative_to(self.project)}\n".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        return self.run_folder.absolute() / "code" / digest.hexdigest()[:12]
+        return self.run_folder.absolute() / "code" / code_digest(self.project)
 
     def take(self) -> Path:
         """Make the copy unless it is there. It appears under its name only when it is whole."""
         if self.folder.exists():
             return self.folder
         draft = self.folder.with_name(f".{self.folder.name}-{os.getpid()}")
-        for path in self._files():
+        for path in code_files(self.project):
             target = draft / path.relative_to(self.project)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
@@ -48,6 +44,17 @@ class Snapshot:
             shutil.rmtree(draft)
         return self.folder
 
-    def _files(self) -> list[Path]:
-        found = (path for package in PACKAGES for path in (self.project / package).rglob("*"))
-        return sorted(path for path in found if path.is_file() and CACHE not in path.parts)
+
+def code_files(project: Path) -> list[Path]:
+    """The files of the project that a job may import."""
+    found = (path for package in PACKAGES for path in (project / package).rglob("*"))
+    return sorted(path for path in found if path.is_file() and CACHE not in path.parts)
+
+
+def code_digest(project: Path = PROJECT) -> str:
+    """Hash of the names and contents of the code; by default of that which runs."""
+    digest = hashlib.sha256()
+    for path in code_files(project):
+        digest.update(f"{path.relative_to(project)}\n".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]

@@ -6,29 +6,48 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from launch.commands import JOB_FUNCTIONS
+from launch.commands import JOB_FUNCTIONS, STAGE_FUNCTIONS
+from launch.config import DemoDataConfig, ReportConfig
+from launch.job import resolve
+from mmfm.config.schema import PretrainConfig
 from mmfm.errors import CheckpointError
 
 
 def run_stage(command: str, config: Any) -> None:
-    """Run one stage to its end."""
+    """Run one stage to its end, here."""
     if command in JOB_FUNCTIONS:
         from launch.run import run
 
         run(command, config)
-    elif command == "data demo":
-        from data_tools.demo import draw_demo_set
-
-        draw_demo_set(Path(config.folder), config.images, config.seed)
-    elif command == "data shard":
-        from data_tools.shards import shard
-
-        shard(config)
     else:
-        assert command == "report", command
-        from mmfm.reports import write_report
+        resolve(STAGE_FUNCTIONS[command])(config)
 
-        write_report(Path(config.folder), Path(config.output) if config.output else None)
+
+def draw(config: DemoDataConfig) -> None:
+    """Draw the demo set."""
+    from data_tools.demo import draw_demo_set
+
+    draw_demo_set(Path(config.folder), config.images, config.seed)
+
+
+def report(config: ReportConfig) -> None:
+    """Write the report."""
+    from mmfm.reports import write_report
+
+    write_report(Path(config.folder), Path(config.output) if config.output else None)
+
+
+def missing_part(command: str, config: Any) -> str:
+    """What a stage's output lacks, in words; empty if it is all there."""
+    if not output_digest(command, config):
+        return "its output is not there"
+    if isinstance(config, PretrainConfig):
+        from mmfm.training.checkpoint import newest_checkpoint, read_position
+
+        step = read_position(newest_checkpoint(Path(config.run.root) / config.run.name)).step
+        if step < config.train.steps:
+            return f"it stopped after step {step} of {config.train.steps}"
+    return ""
 
 
 def output_digest(command: str, config: Any) -> str:

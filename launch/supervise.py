@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from launch.controller import EXITS_FILE
 from launch.follow import Follower, tail
 from mmfm.errors import UserError
 from mmfm.progress import say
+from mmfm.training.failure import Failure, read_failures
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # for the processes to finish the step, save and leave
 TAIL_LINES = 25
+USERS_OWN = ("user", "stale")  # kinds of failures that people read as a message, without a trace
 ENDED_BY_SIGTERM = (-signal.SIGTERM, 128 + signal.SIGTERM)  # before the process had anything to save
 
 
@@ -112,27 +113,23 @@ def _explain(folder: Path, harmless: tuple[int, ...] = ()) -> None:
     bad = [(entry["rank"], entry["code"]) for entry in exits["ended"] if entry["code"] not in (0, *harmless)]
     if not bad and (harmless or len(exits["ended"]) == exits["processes"]):
         return
-    errors = sorted(_read_errors(folder), key=lambda error: float(error["time"]))
+    failures = read_failures(folder, start=0)
     by_signal = bool(bad) and bad[0][1] < 0  # whoever died first took the others along
-    if not by_signal and any(error["user"] for error in errors):
-        raise UserError(next(error["message"] for error in errors if error["user"]))
-    rank, what = _culprit(bad, [] if by_signal else errors)
+    if not by_signal and any(failure.kind in USERS_OWN for failure in failures):
+        raise UserError(next(failure.message for failure in failures if failure.kind in USERS_OWN))
+    rank, what = _culprit(bad, [] if by_signal else failures)
     log = next(iter(folder.glob(f"*_{rank}_log.err")), folder)
     raise JobError("\n    ".join([what, f"log: {log}", *tail(log, TAIL_LINES)]))
 
 
-def _culprit(bad: list[tuple[int, int]], errors: list[dict[str, Any]]) -> tuple[int, str]:
+def _culprit(bad: list[tuple[int, int]], failures: list[Failure]) -> tuple[int, str]:
     """The rank that failed first, and how. `bad`: (rank, exit code) in order of ending."""
-    if errors:
-        first = errors[0]
-        return first["rank"], f"rank {first['rank']} failed: {first['type']}: {first['message']}"
+    if failures:
+        first = failures[0]
+        return first.rank, f"rank {first.rank} failed: {first.type}: {first.message}"
     if not bad:
         return 0, "the time limit (cluster.hours) is over"
     rank, code = bad[0]
     if code < 0:
         return rank, f"rank {rank} was killed by {signal.Signals(-code).name}"
     return rank, f"rank {rank} ended with exit code {code}"
-
-
-def _read_errors(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in folder.glob("error_*.json")]

@@ -1,30 +1,28 @@
-"""Runs on Slurm as seen from their folders: which job, in which state, how far. No shell has to stay open."""
+"""Runs as seen from their folders: in which state, on which nodes, how far, and what keeps them.
+
+No shell that submitted them has to stay open.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.chronicle import Chronicle
 from launch.follow import tail
+from launch.queue import UNKNOWN, JobState, job_states
+from launch.runjobs import RunJobs
+from launch.wording import duration, host_names
+from mmfm.config.load import read_yaml
 from mmfm.errors import DataError, UserError
+from mmfm.training.beat import Beat, doing, read_beats
+from mmfm.training.journal import Start
+from mmfm.training.runfolder import RunFolder
 
-SLURM_SECONDS = 60
-QUEUE_FIELDS = "JobID:|,State:|,Reason:|,NodeList:|,RestartCnt:|"
-OVER = "over"  # the state of a job that neither the queue nor the accounts know (any more)
-
-
-@dataclass(frozen=True)
-class JobState:
-    """What Slurm says of a job. `reason` tells why it waits; `restarts` is empty once it left the queue."""
-
-    state: str
-    reason: str = ""
-    nodes: str = ""
-    restarts: str = ""
+QUIET_SECONDS = 60.0  # without new metrics, after which it is told where the ranks are
 
 
 @dataclass(frozen=True)
@@ -35,78 +33,138 @@ class Progress:
     steps: int = 0
     loss: float | None = None
     samples_per_s: float = 0.0
-    hours_left: float | None = None
+    seconds_left: float | None = None
+    age: float = float("inf")  # seconds since that line was written
 
 
-def newest_job(run: Path) -> str:
-    """The id of the job that was submitted last for a run. Raises `DataError` if there is none."""
-    jobs = [path.name for path in (run / "logs").glob("*") if path.name.isdigit()]
-    if not jobs:
-        raise DataError(f"{run} holds no run that was submitted to Slurm: it has no logs/<job id>")
-    return max(jobs, key=int)
+@dataclass(frozen=True)
+class RunStatus:
+    """One run, as it stands."""
+
+    run: Path
+    job: str  # the one that runs, or else waits, or else was the last
+    state: str
+    nodes: str
+    starts: int
+    failures: int
+    progress: Progress
+    note: str  # what it waits for, what it does where it is slow, or why it last stopped
 
 
-def submitted_runs(folder: Path) -> list[Path]:
-    """The run folders at and below `folder`, at most three levels deep, whose jobs went to Slurm."""
-    candidates = [folder, *(path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth))]
-    return sorted(run for run in candidates if any(p.name.isdigit() for p in (run / "logs").glob("*")))
+@dataclass(frozen=True)
+class Overview:
+    """The runs, and what could not be found out."""
+
+    runs: list[RunStatus]
+    trouble: str = ""
 
 
-def log_file(run: Path, rank: int) -> Path:
-    """The log of one rank of a run's newest job. Raises `DataError` naming the ranks that have one."""
-    job = newest_job(run)
-    folder = run / "logs" / job
-    path = folder / f"{job}_{rank}_log.err"
-    if not path.exists():
-        ranks = sorted(int(p.name.split("_")[1]) for p in folder.glob(f"{job}_*_log.err"))
+def overview(runs: Sequence[Path]) -> Overview:
+    """How the runs in these folders stand. Slurm is asked once for all of them."""
+    jobs = [RunJobs.of(run) for run in runs]
+    on_slurm = [name for each in jobs for name in each.on_slurm]
+    trouble = ""
+    try:
+        states = job_states(on_slurm) if on_slurm else {}
+    except UserError as error:
+        trouble = f"the queue is not known: {error}"
+        states = dict.fromkeys(on_slurm, JobState(UNKNOWN))
+    return Overview([status(each, states) for each in jobs], trouble)
+
+
+def status(jobs: RunJobs, states: dict[str, JobState]) -> RunStatus:
+    """How one run stands. `states`: those of its jobs on Slurm."""
+    chronicle = Chronicle.of(jobs.run)
+    job = current_job(jobs, states, chronicle)
+    state = states.get(job) or jobs.local_state(job)
+    done = progress(jobs.run)
+    return RunStatus(
+        run=jobs.run,
+        job=job,
+        state=_shown_state(job, state, chronicle),
+        nodes=_nodes(state, chronicle),
+        starts=len(chronicle.starts) or (state.restarts + 1 if state.running else 0),
+        failures=chronicle.failures,
+        progress=done,
+        note=_note(jobs, job, state, chronicle, done),
+    )
+
+
+def log_file(run: Path, rank: int, job: str = "", must_exist: bool = True) -> Path:
+    """The log of one rank of a job of a run, by default of the job that `mmfm status` shows.
+
+    Raises `DataError` naming the jobs, or the ranks that have a log.
+    """
+    jobs = RunJobs.of(run)
+    job = job or overview([run]).runs[0].job
+    path = jobs.log(job, rank)
+    if must_exist and not path.exists():
+        ranks = jobs.ranks(job)
         known = f"ranks with one: {', '.join(map(str, ranks))}" if ranks else "the job has not started"
-        raise DataError(f"no log of rank {rank} in {folder}: {known}")
+        raise DataError(f"no log of rank {rank} in {path.parent}: {known}")
     return path
 
 
-def job_states(jobs: Sequence[str]) -> dict[str, JobState]:
-    """The state of each job, from the queue, else from the accounts."""
-    states = dict.fromkeys(jobs, JobState(OVER))
-    for line in _ask("sacct", "-n", "-P", "-X", "-j", ",".join(jobs), "-o", "JobID,State,NodeList"):
-        job, state, nodes = line.split("|")[:3]
-        states[job] = JobState(state.split()[0].lower(), nodes=nodes)
-    for line in _ask("squeue", "-h", "--me", "-O", QUEUE_FIELDS):
-        job, state, reason, nodes, restarts = line.split("|")[:5]
-        states[job] = JobState(state.lower(), "" if reason == "None" else reason, nodes, restarts)
-    return {job: states[job] for job in jobs}
+def current_job(jobs: RunJobs, states: dict[str, JobState], chronicle: Chronicle) -> str:
+    """The job that runs, or the first that waits, or the last that did something, or the newest."""
+    queued = [name for name in jobs.names if name in states and states[name].queued]
+    active = [name for name in queued if states[name].running] or queued
+    if active:
+        return active[0]
+    known = [name for name in chronicle.jobs if name in jobs.names]
+    return known[-1] if known else jobs.names[-1]
 
 
 def progress(run: Path) -> Progress:
     """How far a run is; zeros before its first metrics."""
-    lines = [line for line in tail(run / "metrics.jsonl", 2) if line.endswith("}")]
+    lines = [line for line in tail(RunFolder(run).metrics, 2) if line.endswith("}")]
     if not lines:
         return Progress()
     entry = json.loads(lines[-1])
-    step, samples = int(entry["step"]), entry["samples"]
-    steps = _steps(run)
-    rate = entry["samples_per_s"]
-    left = max(0, steps - step) * samples / step / rate / 3600 if rate else None
-    return Progress(step, steps, entry["loss"], rate, left)
+    step, samples, rate = int(entry["step"]), entry["samples"], entry["samples_per_s"]
+    steps = int(read_yaml(RunFolder(run).config).train.steps)
+    left = max(0, steps - step) * samples / step / rate if rate else None
+    return Progress(step, steps, entry["loss"], rate, left, time.time() - entry["time"])
 
 
-def cancel(run: Path) -> str:
-    """Have Slurm end a run's newest job, which saves first. Returns its id."""
-    job = newest_job(run)
-    _ask("scancel", job, must=True)
-    return job
+def _shown_state(job: str, state: JobState, chronicle: Chronicle) -> str:
+    """The job's state, and where the journal knows more, the run's."""
+    if chronicle.done:
+        return "done"
+    if chronicle.given_up:
+        return "given up"
+    if state.running and chronicle.starts and not chronicle.training(Start(job, state.restarts)):
+        return "starting"
+    if state.state == "completed" and chronicle.starts:
+        return "stopped"  # saved and left before its last step, and not requeued
+    return state.state
 
 
-def _steps(run: Path) -> int:
-    from omegaconf import OmegaConf
+def _nodes(state: JobState, chronicle: Chronicle) -> str:
+    """As Slurm writes them, or from the journal for a local run."""
+    if state.nodes or not state.running or not chronicle.starts:
+        return state.nodes
+    hosts = chronicle.starts[-1].values.get("nodes", [])
+    return host_names(hosts) if isinstance(hosts, list) else ""
 
-    return int(OmegaConf.select(OmegaConf.load(run / "config.yaml"), "train.steps"))
+
+def _note(jobs: RunJobs, job: str, state: JobState, chronicle: Chronicle, done: Progress) -> str:
+    if state.reason:
+        expected = f", expected {state.expected.replace('T', ' ')}" if state.expected else ""
+        return f"waits for {state.reason}{expected}"
+    if state.running and done.age > QUIET_SECONDS and chronicle.starts:
+        slowest = _slowest(read_beats(jobs.folder(job), chronicle.starts[-1].start.count))
+        if slowest:
+            return slowest
+    return chronicle.last_cause
 
 
-def _ask(*command: str, must: bool = False) -> list[str]:
-    """The lines that a Slurm program prints; none if it fails, unless it `must` not."""
-    if shutil.which(command[0]) is None:
-        raise UserError(f"{command[0]} is not on the PATH: run this on a login node of the cluster")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SLURM_SECONDS, check=False)
-    if must and done.returncode:
-        raise UserError(f"{' '.join(command)}: {done.stderr.strip()}")
-    return done.stdout.splitlines() if done.returncode == 0 else []
+def _slowest(beats: Sequence[Beat]) -> str:
+    """Which rank has been where for longest, if that is long."""
+    if not beats:
+        return ""
+    beat = min(beats, key=lambda beat: beat.since)
+    seconds = time.time() - beat.since
+    if seconds < QUIET_SECONDS:
+        return ""
+    return f"rank {beat.rank} on {beat.node}: {doing(beat.phase, beat.step)} for {duration(seconds)}"

@@ -1,4 +1,8 @@
-"""`shard`: from a recipe to a finished folder of shards."""
+"""`shard`: from a recipe to a finished folder of shards.
+
+Several machines can share the writing: `prepare` settles what goes where, `write_share` writes some of the
+shards on each, and `shard` afterwards finds them written and adds the manifest.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from pathlib import Path
 
 from data_tools.config import ShardsConfig
 from data_tools.dedup import find_duplicates
+from data_tools.shards.deal import Deal
 from data_tools.shards.inputs import Inputs, read_inputs
 from data_tools.shards.plan import PARTS, Plan, ShardJob, plan_shards
 from data_tools.shards.rejects import RejectTally
@@ -39,7 +44,7 @@ def shard(cfg: ShardsConfig) -> Manifest:
     plan = Plan.of(cfg, inputs.samples, inputs.rejects)
     plan.check(output)  # a folder of something else is not touched, not even by the lock
     if not (output / MANIFEST_NAME).is_file():
-        with _only_writer(output):
+        with _writer(output):
             plan.claim(output)
             if not (output / MANIFEST_NAME).is_file():  # another process may have finished it since
                 _write(cfg, plan, inputs).write(output)
@@ -47,17 +52,61 @@ def shard(cfg: ShardsConfig) -> Manifest:
     return _finished(output, inputs)
 
 
+def prepare(cfg: ShardsConfig) -> None:
+    """Claim the output folder and settle which sample goes where, for `write_share`. Raises as `shard`."""
+    _check(cfg)
+    output = Path(cfg.output)
+    inputs = read_inputs(cfg)
+    plan = Plan.of(cfg, inputs.samples, inputs.rejects)
+    plan.check(output)
+    if (output / MANIFEST_NAME).is_file():
+        return
+    with _writer(output):
+        plan.claim(output)
+        RejectTally(inputs, output, cfg.max_reject_share).check()
+        _deal(cfg, inputs)
+
+
+def write_share(cfg: ShardsConfig, number: int, of: int) -> None:
+    """Write every `of`-th shard, beginning with that of `number`, but for those that are there.
+
+    It comes after `prepare`, and may be interrupted and called again. Raises `DataError` without a plan, or
+    when the inputs have changed since.
+    """
+    _check(cfg)
+    output = Path(cfg.output)
+    if (output / MANIFEST_NAME).is_file():
+        return
+    inputs = read_inputs(cfg)
+    deal = Deal.read(output, inputs)
+    if deal is None or not Plan.of(cfg, inputs.samples, inputs.rejects).check(output):
+        raise DataError(f"{output} has no plan for these inputs: begin anew with `mmfm data shard`")
+    with _writer(output, fcntl.LOCK_SH):
+        jobs = plan_shards(inputs.samples, deal.splits, cfg.pack.samples_per_shard)[number::of]
+        _write_shards(jobs, output, cfg, RejectTally(inputs, output, cfg.max_reject_share))
+
+
 def _write(cfg: ShardsConfig, plan: Plan, inputs: Inputs) -> Manifest:
     """Write all shards and `rejects.csv`."""
     output = Path(cfg.output)
     tally = RejectTally(inputs, output, cfg.max_reject_share)
     tally.check()
-    pairs = _duplicates(cfg, inputs)
-    splits = assign_splits(inputs.records, inputs.heldout, cfg.split, pairs)
-    jobs = plan_shards(inputs.samples, splits, cfg.pack.samples_per_shard)
+    deal = _deal(cfg, inputs)
+    jobs = plan_shards(inputs.samples, deal.splits, cfg.pack.samples_per_shard)
     reports = _write_shards(jobs, output, cfg, tally)
     tally.write()
-    return manifest_of(cfg, plan, inputs, splits, reports, len(pairs))
+    return manifest_of(cfg, plan, inputs, deal.splits, reports, deal.duplicate_pairs)
+
+
+def _deal(cfg: ShardsConfig, inputs: Inputs) -> Deal:
+    """The split of each sample: as an earlier run settled it, or settled now."""
+    output = Path(cfg.output)
+    deal = Deal.read(output, inputs)
+    if deal is None:
+        pairs = _duplicates(cfg, inputs)
+        deal = Deal(assign_splits(inputs.records, inputs.heldout, cfg.split, pairs), len(pairs))
+        deal.write(output)
+    return deal
 
 
 def _check(cfg: ShardsConfig) -> None:
@@ -78,12 +127,15 @@ def _finished(output: Path, inputs: Inputs) -> Manifest:
 
 
 @contextmanager
-def _only_writer(output: Path) -> Iterator[None]:
-    """Hold the folder for this process; the lock goes with the process, however it ends."""
+def _writer(output: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold the folder for this process, or for those that share the writing (`LOCK_SH`).
+
+    The lock goes with the process, however it ends.
+    """
     (output / PARTS).mkdir(parents=True, exist_ok=True)
     with (output / PARTS / LOCK).open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
         except OSError as error:
             raise DataError(f"another process is writing {output}: wait for it, or end it") from error
         yield

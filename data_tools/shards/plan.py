@@ -21,8 +21,10 @@ from mmfm.records import Record
 
 PLAN_NAME = "plan.json"
 REJECTS_NAME = "rejects.csv"
+DEAL_NAME = "deal.json"
 PARTS = ".parts"  # work in progress below the output folder; gone once everything is written
-SAME_PLAN_KEYS = ("root", "output", "max_reject_share")  # may change between runs that continue each other
+SAME_PLAN_KEYS = ("root", "output", "max_reject_share", "cluster")  # may change between runs that go on
+SAME_PACK_KEYS = ("workers", "tasks")
 
 
 @dataclass
@@ -117,9 +119,10 @@ class Plan:
         """Make `output` this plan's folder, for the process that holds its lock. Raises as `check` does."""
         if self.check(output):
             return
+        (output / PARTS / DEAL_NAME).unlink(missing_ok=True)  # of another plan, as are the reports of shards
         for path in (output / PARTS).iterdir():
             if path.is_dir():
-                shutil.rmtree(path)  # reports of shards that another plan wanted
+                shutil.rmtree(path)
         text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         write_atomically(output / PLAN_NAME, text)
 
@@ -135,9 +138,9 @@ class Plan:
 
 
 def identity(cfg: ShardsConfig) -> dict[str, Any]:
-    """The config without what does not change the bytes of a shard: places, process count, tolerance."""
+    """The config without what does not change the bytes of a shard: places, processes, tasks, tolerance."""
     config = {key: value for key, value in asdict(cfg).items() if key not in SAME_PLAN_KEYS}
-    config["pack"] = {key: value for key, value in config["pack"].items() if key != "workers"}
+    config["pack"] = {key: value for key, value in config["pack"].items() if key not in SAME_PACK_KEYS}
     return config
 
 

@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from launch.cli.words import add_command, at_least
+from launch.cli.words import OVERRIDES_HELP, add_command, at_least
+
+SCALING = """\
+  mmfm bench scaling configs/pretrain/derm_vits16.yaml data.shards=SHARDS cluster=slurm nodes=1,2,4
+  mmfm bench scaling configs/pretrain/demo.yaml data.shards=SHARDS processes=1,2 train.steps=60
+
+One run for each size, in runs/scaling-DATE (run.root, run.name), of 100 steps unless train.steps says more.
+Halfway each is told to save and leave, and starts again. The same command goes on with what is there.
+Results: a dated .json and .svg beside the runs. The run folders may be deleted afterwards.
+"""
 
 
 def add(commands: Any) -> None:
@@ -31,6 +40,34 @@ def add(commands: Any) -> None:
         text = f"{meaning} (default: %(default)s)"
         loader.add_argument(f"--{name}", type=at_least(least), default=default, help=text)
     loader.set_defaults(run=run_loader)
+    _add_scaling(actions)
+
+
+def _add_scaling(actions: Any) -> None:
+    scaling = add_command(
+        actions,
+        "scaling",
+        "speed of pretraining over nodes or processes, and the time that starting and saving take",
+        SCALING,
+    )
+    scaling.add_argument("recipe", metavar="RECIPE", help="YAML file of `mmfm pretrain`")
+    words = "nodes=1,2,4 or processes=1,2, and overrides: " + OVERRIDES_HELP
+    scaling.add_argument("overrides", metavar="key=value", nargs="*", default=[], help=words)
+    scaling.add_argument(
+        "--strong",
+        action="store_true",
+        help="strong scaling: the global batch is the same for all sizes (default: weak, the batch of each "
+        "process is; the recipe's train.global_batch is that of the smallest size)",
+    )
+    scaling.add_argument(
+        "--together",
+        action="store_true",
+        help="submit all sizes at once: less waiting in the queue, but they may disturb each other",
+    )
+    scaling.add_argument(
+        "--dry-run", action="store_true", help="check all sizes and print what would be submitted"
+    )
+    scaling.set_defaults(run=run_scaling)
 
 
 def run_loader(args: argparse.Namespace) -> int:
@@ -40,3 +77,25 @@ def run_loader(args: argparse.Namespace) -> int:
     sizes = (args.image_size, args.batch, args.workers, args.rounds, args.samples)
     print(loader_benchmark(args.shards, args.split, *sizes))
     return 0
+
+
+def run_scaling(args: argparse.Namespace) -> int:
+    """Run the sizes, collect what they tell, and say where it is. 1 if a size has no speed."""
+    from launch.run import dry_run
+    from launch.scaling import collect
+    from launch.scaling_figure import draw
+    from launch.scaling_runs import Plan, run_plan
+    from mmfm.files import write_atomically
+
+    plan = Plan.of(args.recipe, args.overrides, "strong" if args.strong else "weak")
+    if args.dry_run:
+        for size, _, config in plan.trials:
+            print(f"# {size}: global batch {size.global_batch}\n{dry_run('pretrain', config)}")
+        return 0
+    run_plan(plan, args.together)
+    result = collect(plan.recipe, plan.mode, plan.folders)
+    path = plan.folder / f"scaling-{result.date.split()[0]}.json"
+    result.write(path)
+    write_atomically(path.with_suffix(".svg"), draw(result))
+    print(f"{result}\n{path}\n{path.with_suffix('.svg')}")
+    return 0 if all(run.samples_per_s for run in result.runs) else 1

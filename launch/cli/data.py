@@ -12,6 +12,8 @@ from launch.cli.words import add_command, add_recipe, at_least
 SHARD = """\
   mmfm data shard configs/data/derm.yaml root=DATA output=runs/first/shards
   mmfm data shard configs/data/derm.yaml root=DATA output=OUT split.test=0.3 pack.short_side=256
+  mmfm data shard configs/data/derm.yaml root=DATA output=OUT cluster=slurm cluster.gpus='' \\
+      cluster.processes=1 pack.tasks=8
 
 Run again after an interruption, it goes on; finished, it returns at once.
 """
@@ -72,6 +74,12 @@ def run_shard(args: argparse.Namespace) -> int:
         print(to_yaml(config), end="")
         return 0
     check_required("data shard", config)
+    if config.cluster.kind == "slurm":
+        from launch.sharding import JOBS_SUFFIX, submit
+
+        job = submit(config)
+        print(f"submitted; Slurm job {job} ends it. Logs: {config.output}{JOBS_SUFFIX}/logs")
+        return 0
     from data_tools.shards import shard
     from data_tools.shards.plan import REJECTS_NAME
 

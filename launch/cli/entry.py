@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from launch.cli import bench, cluster, data, jobs, notes, pipeline, report, watch
+from launch.cli import bench, cluster, data, jobs, notes, pipeline, report, sweep, watch
 from mmfm import __version__
 from mmfm.errors import USER_ERROR_EXIT, UserError
 
@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mmfm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (pipeline, data, notes, jobs, watch, report, bench, cluster):
+    for module in (pipeline, data, notes, jobs, sweep, watch, report, bench, cluster):
         module.add(commands)
     return parser
 

@@ -11,9 +11,12 @@ from launch.cli.words import add_command, add_recipe
 PIPELINE = """\
   mmfm pipeline configs/pipeline/derm_cpu.yaml data.root=DATA run.name=first
   mmfm pipeline configs/pipeline/demo.yaml stages.pretrain.set.train.steps=100
+  mmfm pipeline configs/pipeline/demo.yaml cluster=slurm cluster.nodes=4
+  mmfm pipeline configs/pipeline/demo.yaml --status
 
 Stages that are finished and whose input has not changed are passed over, so the same command
-goes on after an interruption.
+goes on after an interruption. On Slurm each stage is a job that starts when those before it have
+ended well; the command does not wait for them.
 """
 
 
@@ -32,6 +35,7 @@ def add(commands: Any) -> None:
     demo.set_defaults(run=run_demo)
     parser = add_command(commands, "pipeline", "run stages from raw data to a report", PIPELINE)
     add_recipe(parser, "pipeline")
+    parser.add_argument("--status", action="store_true", help="tell how the stages get on, and leave")
     parser.set_defaults(run=run_command)
 
 
@@ -43,13 +47,28 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def run_command(args: argparse.Namespace) -> int:
-    """Print the pipeline's config, or run it."""
-    if not args.print_config:
-        return _run(Path(args.recipe), args.overrides)
-    from launch.commands import load_config
-    from mmfm.config import to_yaml
+    """Print the pipeline's config, tell how its stages get on, or run it."""
+    if args.print_config:
+        from launch.commands import load_config
+        from mmfm.config import to_yaml
 
-    print(to_yaml(load_config("pipeline", args.recipe, args.overrides)), end="")
+        print(to_yaml(load_config("pipeline", args.recipe, args.overrides)), end="")
+        return 0
+    if args.status:
+        return _status(Path(args.recipe), args.overrides)
+    return _run(Path(args.recipe), args.overrides)
+
+
+def _status(recipe: Path, overrides: list[str]) -> int:
+    from rich.console import Console
+
+    from launch.chain import settle
+    from launch.pipeline import load_pipeline, pipeline_folder
+    from launch.records import Records, table
+
+    records = Records(pipeline_folder(load_pipeline(recipe, overrides)))
+    settle(records, records.stages)
+    Console().print(table(records))
     return 0
 
 
@@ -57,6 +76,9 @@ def _run(recipe: Path, overrides: list[str]) -> int:
     from launch.pipeline import run_pipeline
     from launch.results import print_headline
 
-    folder = run_pipeline(recipe, overrides)
-    print_headline(folder)
+    records = run_pipeline(recipe, overrides)
+    if all(records[name].status.name == "finished" for name in records.stages):
+        print_headline(records.folder)
+    else:
+        print(f"submitted; how the stages get on: mmfm pipeline {recipe} {' '.join(overrides)} --status")
     return 0

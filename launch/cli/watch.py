@@ -1,4 +1,4 @@
-"""`mmfm status`, `mmfm logs`, `mmfm cancel`: runs that were submitted to Slurm."""
+"""`mmfm status`, `mmfm logs`, `mmfm cancel`, `mmfm requeue`: runs on Slurm and on this machine."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from typing import Any
 from launch.cli.words import add_command
 
 POLL_SECONDS = 1.0
+WATCH_SECONDS = 10.0  # between two looks at the queue, which many people ask
+
+STATUS = """\
+  mmfm status
+  mmfm status runs/first --watch
+  mmfm status runs/first --events   what has happened to it, from its first submission on
+"""
+LOGS = """\
+  mmfm logs -f runs/first
+  mmfm logs --rank 3 --job 4711 runs/first
+"""
 
 
 def add(commands: Any) -> None:
-    """Add the three subcommands."""
-    status = add_command(
-        commands,
-        "status",
-        "show the runs on Slurm: state, step, speed",
-        "  mmfm status\n  mmfm status runs/first",
-    )
+    """Add the four subcommands."""
+    status = add_command(commands, "status", "show runs: state, nodes, starts, step, speed", STATUS)
     status.add_argument(
         "folder",
         type=Path,
@@ -27,53 +33,70 @@ def add(commands: Any) -> None:
         default=Path("runs"),
         help="run folder, or folder of runs (default: runs)",
     )
-    status.set_defaults(run=run_status)
-    logs = add_command(
-        commands, "logs", "print the log of a run on Slurm", "  mmfm logs -f --rank 3 runs/first"
+    how = status.add_mutually_exclusive_group()
+    how.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=float,
+        nargs="?",
+        const=WATCH_SECONDS,
+        help="show it anew every so often, until Ctrl-C (default: 10 s)",
     )
+    how.add_argument("--events", action="store_true", help="tell all that has happened to one run")
+    how.add_argument("--svg", metavar="FILE", type=Path, help="write it as a picture of a terminal")
+    status.set_defaults(run=run_status)
+    logs = add_command(commands, "logs", "print the log of a run", LOGS)
     logs.add_argument("folder", type=Path, help="run folder")
     logs.add_argument("--rank", type=int, default=0, help="whose log (default: %(default)s)")
+    logs.add_argument("--job", default="", help="of which job (default: the one that runs, or the last)")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what is added, until Ctrl-C")
     logs.set_defaults(run=run_logs)
     cancel = add_command(commands, "cancel", "end a run on Slurm; it saves first", "  mmfm cancel runs/first")
     cancel.add_argument("folder", type=Path, help="run folder")
     cancel.set_defaults(run=run_cancel)
+    requeue = add_command(
+        commands,
+        "requeue",
+        "start a run on Slurm again: requeue it if it runs, else submit it once more",
+        "  mmfm requeue runs/first",
+    )
+    requeue.add_argument("folder", type=Path, help="run folder")
+    requeue.set_defaults(run=run_requeue)
 
 
 def run_status(args: argparse.Namespace) -> int:
-    """Print a table of runs."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print a table of runs, or the journal of one."""
+    if args.events:
+        return _print_events(args.folder)
+    from rich.console import RenderableType
 
-    from launch.watch import job_states, newest_job, progress, submitted_runs
+    from launch.runjobs import find_runs
+    from launch.statustable import UNLIMITED, keep_showing, status_console, status_table, write_svg
+    from launch.watch import overview
+
+    console = status_console()
+
+    def table(width: int) -> RenderableType:
+        return status_table(overview(find_runs(args.folder)), width)
+
+    if args.watch is not None:
+        keep_showing(lambda: table(console.width), args.watch, console)
+    elif args.svg:
+        write_svg(f"mmfm status {args.folder}", table(UNLIMITED), args.svg)
+    else:
+        console.print(table(console.width))
+    return 0
+
+
+def _print_events(run: Path) -> int:
+    from launch.chronicle import Chronicle
     from mmfm.errors import DataError
 
-    runs = submitted_runs(args.folder)
-    if not runs:
-        raise DataError(f"no run at or below {args.folder} was submitted to Slurm")
-    jobs = {run: newest_job(run) for run in runs}
-    states = job_states(list(jobs.values()))
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("run", "job", "state", "nodes", "starts", "step", "loss", "samples/s", "left", "waits for"):
-        table.add_column(name)
-    for run, job in jobs.items():
-        state, done = states[job], progress(run)
-        starts = str(int(state.restarts) + 1) if state.restarts and state.state == "running" else ""
-        table.add_row(
-            *(
-                str(run),
-                job,
-                state.state,
-                state.nodes,
-                starts,
-                f"{done.step}/{done.steps}" if done.steps else "",
-            ),
-            "" if done.loss is None else f"{done.loss:.3f}",
-            f"{done.samples_per_s:.0f}" if state.state == "running" and done.step else "",
-            f"{done.hours_left:.1f} h" if state.state == "running" and done.hours_left is not None else "",
-            state.reason,
-        )
-    Console().print(table)
+    chronicle = Chronicle.of(run)
+    if not chronicle.events:
+        raise DataError(f"{run} has no journal.jsonl: it is no run, or has never been started")
+    for line in chronicle.told():
+        print(line)
     return 0
 
 
@@ -81,8 +104,12 @@ def run_logs(args: argparse.Namespace) -> int:
     """Print a rank's log, and what is added to it if asked to follow."""
     from launch.follow import Tail
     from launch.watch import log_file
+    from mmfm.progress import say
 
-    log = Tail(log_file(args.folder, args.rank))
+    path = log_file(args.folder, args.rank, args.job, must_exist=not args.follow)
+    if not path.exists():
+        say(f"waiting for {path}")
+    log = Tail(path)
     while True:
         for line in log.lines():
             print(line, flush=True)
@@ -92,8 +119,17 @@ def run_logs(args: argparse.Namespace) -> int:
 
 
 def run_cancel(args: argparse.Namespace) -> int:
-    """Cancel the newest job of a run."""
-    from launch.watch import cancel
+    """Cancel the jobs of a run."""
+    from launch.control import cancel
 
-    print(f"cancelled job {cancel(args.folder)}; the same mmfm command goes on from what it saved")
+    jobs = ", ".join(cancel(args.folder))
+    print(f"cancelled job {jobs}; the same mmfm command, or `mmfm requeue`, goes on from what it saved")
+    return 0
+
+
+def run_requeue(args: argparse.Namespace) -> int:
+    """Have a run start again."""
+    from launch.control import requeue
+
+    print(requeue(args.folder))
     return 0

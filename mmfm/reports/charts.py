@@ -25,16 +25,24 @@ class Axes:
     x_high: float
     y_low: float
     y_high: float
+    left: float = LEFT
+    right: float = WIDTH - RIGHT
+    top: float = TOP
+    bottom: float = HEIGHT - BOTTOM
 
     def x(self, value: float) -> float:
         """Place of a step."""
         share = (value - self.x_low) / ((self.x_high - self.x_low) or 1.0)
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
+        return self.left + share * (self.right - self.left)
 
     def y(self, value: float) -> float:
         """Place of a value; up is more."""
         share = (value - self.y_low) / ((self.y_high - self.y_low) or 1.0)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+        return self.bottom - share * (self.bottom - self.top)
+
+    def path(self, points: Points) -> str:
+        """The `d` of a path through the points."""
+        return "M" + "L".join(f"{self.x(x):.1f} {self.y(y):.1f}" for x, y in points)
 
 
 def line_chart(points: Points, name: str, smooth: bool = False, from_zero: bool = False) -> Markup:
@@ -45,9 +53,9 @@ def line_chart(points: Points, name: str, smooth: bool = False, from_zero: bool 
     y_ticks = nice_ticks(min(0.0, *values) if from_zero else min(values), max(values))
     x_ticks = [tick for tick in nice_ticks(points[0][0], points[-1][0]) if tick <= points[-1][0]]
     axes = Axes(points[0][0], points[-1][0], y_ticks[0], y_ticks[-1])
-    raw = _path(points, axes)
+    raw = axes.path(points)
     lines = f'<path class="raw" d="{raw}"/>' if smooth else ""
-    lines += f'<path class="line" d="{_path(running_mean(points), axes) if smooth else raw}"/>'
+    lines += f'<path class="line" d="{axes.path(running_mean(points)) if smooth else raw}"/>'
     if len(points) == 1:
         lines = f'<circle class="end" cx="{axes.x(points[0][0]):.1f}" cy="{axes.y(values[0]):.1f}" r="3"/>'
     label = f"{name}: {compact(values[0])} at step {points[0][0]:.0f}, {compact(values[-1])} at the end"
@@ -80,10 +88,6 @@ def _thin(points: Points) -> Points:
         return points
     bins = np.array_split(np.array(points), MAX_POINTS)
     return [(float(part[-1, 0]), float(part[:, 1].mean())) for part in bins]
-
-
-def _path(points: Points, axes: Axes) -> str:
-    return "M" + "L".join(f"{axes.x(x):.1f} {axes.y(y):.1f}" for x, y in points)
 
 
 def _grid(axes: Axes, x_ticks: list[float], y_ticks: list[float]) -> str:

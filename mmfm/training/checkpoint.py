@@ -7,7 +7,8 @@
     checkpoints/latest  name of the newest, for people
 
 A checkpoint is built in a folder with another name and renamed when it is complete, so that a kill at any
-moment leaves the one before.
+moment leaves the one before. That name says which start of the job builds it: a process of an earlier start
+that is still alive never writes into the draft of a later one.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ from typing import Any
 from mmfm.errors import CheckpointError
 from mmfm.files import file_digest, write_atomically
 from mmfm.progress import say
+from mmfm.training.journal import Start
 
 PREFIX = "step_"
+DRAFT_PREFIX = ".saving-"
 MANIFEST = "manifest.json"
+
+
+class SaveError(RuntimeError):
+    """A checkpoint could not be written. Raised on all ranks alike; the message says whose and why."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +50,26 @@ def folder_name(step: int) -> str:
     return f"{PREFIX}{step:08d}"
 
 
-def begin(checkpoints: Path, step: int) -> Path:
-    """Make the empty folder that a checkpoint is built in. Run by one rank; leftovers are removed."""
+def begin(checkpoints: Path, step: int, start: Start | None = None) -> Path:
+    """Make the empty folder that `start` builds a checkpoint in. Run by one rank.
+
+    Drafts that nobody finishes any more are removed: its own, and those of all but later starts of its job.
+    """
     checkpoints.mkdir(parents=True, exist_ok=True)
-    for leftover in checkpoints.glob(".saving-*"):
-        shutil.rmtree(leftover)
-    draft = checkpoints / f".saving-{folder_name(step)}"
+    for leftover in checkpoints.glob(f"{DRAFT_PREFIX}*"):
+        if not _is_later(leftover, start):
+            shutil.rmtree(leftover)
+    draft = checkpoints / f"{DRAFT_PREFIX}{folder_name(step)}{f'-{start.job}.{start.count}' if start else ''}"
     draft.mkdir()
     return draft
+
+
+def _is_later(draft: Path, start: Start | None) -> bool:
+    """Whether a later start of the same job builds `draft`."""
+    if start is None:
+        return False
+    job, _, count = draft.name.removeprefix(DRAFT_PREFIX).partition("-")[2].rpartition(".")
+    return job == start.job and int(count) > start.count
 
 
 def commit(draft: Path, position: Position) -> Path:

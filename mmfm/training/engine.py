@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,12 @@ from mmfm import distributed
 from mmfm.config.schema import OptimConfig, TrainConfig
 from mmfm.data.batch import Batch
 from mmfm.errors import CheckpointError, UserError
+from mmfm.progress import say
 from mmfm.training.checkpoint import Position
+from mmfm.training.failure import node_name
 from mmfm.training.optim import build_optimizer, set_learning_rate
+from mmfm.training.reshard import load_resharded
+from mmfm.training.writer import PatientWriter
 
 # DeepSpeed would compile this operator for half a minute at the first start, and a killed build leaves a lock
 # on which later runs hang. Gloo's own reduction serves CPU runs; GPU runs use NCCL anyway.
@@ -46,10 +51,11 @@ class NonFiniteLossError(UserError):
 
 @contextmanager
 def process_group(
-    train: TrainConfig, micro_batch: int, accumulation: int, clip: float
+    train: TrainConfig, micro_batch: int, accumulation: int, clip: float, seconds: float
 ) -> Iterator[Accelerator]:
     """Join the process group, whose environment (RANK, ...) the launcher has set, and leave it cleanly.
 
+    A collective that takes longer than `seconds` fails.
     Leaving with a barrier matters: without it a few runs in a hundred abort at exit after correct results.
     """
     settings = {
@@ -66,7 +72,8 @@ def process_group(
     plugin = DeepSpeedPlugin(hf_ds_config=settings, gradient_accumulation_steps=accumulation)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     accelerator = Accelerator(
-        deepspeed_plugin=plugin, kwargs_handlers=[InitProcessGroupKwargs(backend=backend)]
+        deepspeed_plugin=plugin,
+        kwargs_handlers=[InitProcessGroupKwargs(backend=backend, timeout=timedelta(seconds=seconds))],
     )
     # Accelerate has told transformers of the plugin, which at stage 3 makes it shard its models while they
     # are built, in low precision and apart from ours. Engine shards all of the model at once.
@@ -86,14 +93,25 @@ class StepOutcome:
 
 
 class Engine:
-    """A model, its optimizer and their DeepSpeed engine."""
+    """A model, its optimizer and their DeepSpeed engine. `phase` is told what a step does next."""
 
-    def __init__(self, accelerator: Accelerator, model: nn.Module, optim: OptimConfig) -> None:
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: nn.Module,
+        optim: OptimConfig,
+        phase: Callable[[str], None] = lambda name: None,
+    ) -> None:
         self.accelerator = accelerator
         self.device: torch.device = accelerator.device
         self.model = model  # the unwrapped module
         self._engine: Any
+        self._phase = phase
         self._engine, _ = accelerator.prepare(model, build_optimizer(model, optim))
+        self._writer = PatientWriter(self._engine.checkpoint_engine)
+        self._engine.checkpoint_engine = self._writer
+        # It would copy a script of its own into every checkpoint, and skip a barrier where it cannot.
+        self._engine._copy_recovery_script = lambda folder: None
 
     def forward(self, **inputs: Any) -> Any:
         """The model's output, through DeepSpeed."""
@@ -110,19 +128,24 @@ class Engine:
         set_learning_rate(self._engine.optimizer, rate)
         last = len(batches) - 1
         losses = []
+        self._phase("computing the loss")
         for index, (term, loss) in enumerate(terms):
+            self._phase("computing the gradient")
             self._engine.set_gradient_accumulation_boundary(index == last)
             self._engine.backward(term)
+            self._phase("computing the loss")
             losses.append(loss.detach().double())
             if index < last:
                 self._engine.step()
         local = torch.stack(losses).mean()
+        self._phase("agreeing with the other ranks")
         agreed = self._agree(local, stop)
         if agreed[2]:
             self._blame(local, batches, number)
         norm = self._plain_grad_norm()
         if norm is not None:
             check_norm(norm, number)
+        self._phase("updating the weights")
         self._engine.step()
         if norm is None:  # DeepSpeed tells it only now; at least nothing is saved
             norm = float(self._engine.get_global_grad_norm())
@@ -135,21 +158,35 @@ class Engine:
         return state
 
     def save(self, folder: Path) -> None:
-        """Write the state for exact continuation into `folder/engine`. Collective."""
+        """Write the state for exact continuation into `folder/engine`. Collective.
+
+        Raises what kept this rank from writing, when all ranks are through.
+        """
         self._engine.save_checkpoint(
             str(folder), tag=ENGINE_TAG, save_latest=False, exclude_frozen_parameters=True
         )
+        self._writer.raise_error()
 
     def load(self, folder: Path, position: Position) -> None:
-        """Continue from `folder/engine`. Collective. Raises `CheckpointError` where the layout is another."""
-        world = distributed.world_size()
-        stage = self._engine.zero_optimization_stage()
-        if stage != position.zero_stage or (stage > 0 and world != position.world_size):
+        """Continue from `folder/engine`, whatever the number of ranks that saved it. Collective.
+
+        Raises `CheckpointError` for another ZeRO stage.
+        """
+        stage = int(self._engine.zero_optimization_stage())
+        if stage != position.zero_stage:
             raise CheckpointError(
-                f"{folder} was saved by {position.world_size} processes at ZeRO stage {position.zero_stage}; "
-                f"this start has {world} at stage {stage}. Start it with as many processes at that stage, or "
-                "begin a new run from its weights with init=..."
+                f"{folder} was saved at ZeRO stage {position.zero_stage}, this start has "
+                f"train.zero_stage={stage}. Start it at that stage, or begin a new run from its weights with "
+                "init=..."
             )
+        world = distributed.world_size()
+        if stage > 0 and world != position.world_size:
+            if distributed.rank() == 0:
+                say(
+                    f"{folder} was saved by {position.world_size} processes: dealing its state out to {world}"
+                )
+            load_resharded(self._engine, folder / ENGINE_TAG, position.world_size)
+            return
         loaded, _ = self._engine.load_checkpoint(str(folder), tag=ENGINE_TAG, load_module_strict=False)
         if loaded is None:
             raise CheckpointError(f"DeepSpeed found no state in {folder / ENGINE_TAG}")
@@ -162,13 +199,11 @@ class Engine:
         return [float(value) for value in mean]
 
     def _blame(self, local: Tensor, batches: list[Batch], number: int) -> None:
-        """Raise `NonFiniteLossError` with the ranks and samples at fault."""
-        mine = None if torch.isfinite(local) else [key for batch in batches for key in batch.keys]
-        everyone: list[list[str] | None] = [None] * distributed.world_size()
-        dist.all_gather_object(everyone, mine)
+        """Raise `NonFiniteLossError` with the ranks, nodes and samples at fault."""
+        mine = [] if torch.isfinite(local) else [key for batch in batches for key in batch.keys]
         guilty = "; ".join(
-            f"rank {rank}: samples {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}"
-            for rank, keys in enumerate(everyone)
+            f"rank {rank} on {node}: samples {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}"
+            for rank, (node, keys) in enumerate(gather_objects((node_name(), mine)))
             if keys
         )
         raise NonFiniteLossError(
@@ -194,6 +229,15 @@ def check_norm(norm: float, step: int) -> None:
             f"the gradient of step {step} is not finite, though its loss is. Started again, the run goes on "
             "from its last checkpoint. Lower optim.lr or train in fp32."
         )
+
+
+def gather_objects(mine: Any) -> list[Any]:
+    """What each rank gives, by rank. Collective."""
+    everyone: list[Any] = [mine]
+    if distributed.world_size() > 1:
+        everyone = [None] * distributed.world_size()
+        dist.all_gather_object(everyone, mine)
+    return everyone
 
 
 def run_on_first_rank(action: Any) -> Any:

@@ -15,10 +15,27 @@ from pathlib import Path
 from mmfm.files import write_atomically
 
 LOGS_VARIABLE = "MMFM_LOGS"  # the job's log folder
+NODE_VARIABLE = "SLURMD_NODENAME"  # a host's own name need not be the one that Slurm has for it
 
 # user: people must mend it, no use to start again; node: a check of the node failed; hang: the watchdog ended
 # it; stale: a later start has the run; crash: anything else; killed and lost: as seen from outside.
 KINDS = ("user", "node", "hang", "stale", "crash", "killed", "lost")
+
+
+class BadNodeError(Exception):
+    """Nodes that a job cannot use. `nodes` are those not to be had again; none where it is unclear."""
+
+    def __init__(self, message: str, nodes: list[str]) -> None:
+        super().__init__(message, nodes)  # both, so that it can be pickled
+        self.nodes = nodes
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def node_name() -> str:
+    """The name of this machine, as the cluster has it."""
+    return os.environ.get(NODE_VARIABLE) or socket.gethostname()
 
 
 @dataclass(frozen=True)
@@ -29,7 +46,7 @@ class Failure:
     kind: str
     message: str
     type: str = ""  # of the exception
-    node: str = field(default_factory=socket.gethostname)
+    node: str = field(default_factory=node_name)
     time: float = field(default_factory=time.time)
     bad_nodes: list[str] = field(default_factory=list)
 

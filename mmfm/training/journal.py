@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mmfm.errors import UserError
 
@@ -66,7 +66,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Journal:
-    """The journal at `path`. Lines are appended whole, so several processes may write."""
+    """The journal at `path`. A line is one write at the end, so several processes may write."""
 
     path: Path
 
@@ -74,8 +74,9 @@ class Journal:
         """Write one event, at once and durably."""
         line = {"event": name, "job": start.job, "start": start.count, "time": time.time(), **values}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        with self.path.open("ab+") as file:
+            before = b"" if _ends_whole(file) else b"\n"
+            file.write(before + json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -85,9 +86,9 @@ class Journal:
 
     def claim(self, start: Start, **values: Any) -> None:
         """Take the run for `start`. Raises `StaleError` if a later start of the same job has it."""
-        owner = self.owner()
-        if owner and owner.job == start.job and owner.count > start.count:
-            raise StaleError(f"{start} comes too late: {owner} has {self.path.parent} already")
+        for later in (event.start for event in self._read() if event.name == "start"):
+            if later.job == start.job and later.count > start.count:
+                raise StaleError(f"{start} comes too late: {later} has had {self.path.parent} already")
         self.append("start", start, **values)
 
     def owner(self) -> Start | None:
@@ -99,9 +100,8 @@ class Journal:
         """Call it before anything of the run is written or deleted. Raises `StaleError` if it is not ours."""
         owner = self.owner()
         if owner != start:
-            raise StaleError(
-                f"{owner} has taken {self.path.parent} over: this process ({start}) writes nothing any more"
-            )
+            what = f"{owner} has taken {self.path.parent} over" if owner else f"{self.path} is gone"
+            raise StaleError(f"{what}: this process ({start}) writes nothing any more")
 
     def failures(self) -> list[Event]:
         """The failures since the run last got on, one for each start, oldest first.
@@ -127,7 +127,7 @@ class Journal:
     def _read(self) -> Iterator[Event]:
         if not self.path.exists():
             return
-        for text in self.path.read_text().splitlines():
+        for text in self.path.read_text(errors="replace").split("\n"):
             try:
                 line = json.loads(text)
                 event = Event(
@@ -136,3 +136,11 @@ class Journal:
             except (ValueError, KeyError, AttributeError, TypeError):
                 continue
             yield event
+
+
+def _ends_whole(file: IO[bytes]) -> bool:
+    """Whether a file is empty or ends with a line's end: a kill or a full disk may have cut the last line."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,28 +55,48 @@ class MetricsWriter:
     """Appends one line per report to `metrics.jsonl` and TensorBoard. Only rank 0 has one.
 
     On continuing at `step`, lines after it (written by a run that died before its next save) are dropped,
-    so that the file holds every step once.
+    so that the file holds every step once. A full disk does not end training: lines are written when there is
+    room again, and TensorBoard goes without the rest of this start.
     """
 
     def __init__(self, path: Path, tensorboard: Path, step: int, total: int) -> None:
         write_atomically(path, "".join(_lines_up_to(path, step)))
         self._file = path.open("a")
-        self._board = SummaryWriter(str(tensorboard), purge_step=step + 1 if step else None)
+        self._board: SummaryWriter | None = SummaryWriter(
+            str(tensorboard), purge_step=step + 1 if step else None
+        )
         self._total = total
 
     def close(self) -> None:
         """Flush and close the files."""
-        self._file.close()
-        self._board.close()
+        with _room_wanted("metrics.jsonl"):
+            self._file.close()
+        with _room_wanted("TensorBoard's file"):
+            if self._board is not None:
+                self._board.close()
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Record `values` at `step` (optimizer steps done)."""
-        self._file.write(json.dumps({"step": step, **values, "time": time.time()}) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        with _room_wanted("metrics.jsonl"):  # what is not written stays in the file's buffer
+            self._file.write(json.dumps({"step": step, **values, "time": time.time()}) + "\n")
+            self._file.flush()
+        board, self._board = self._board, None
+        with _room_wanted("TensorBoard's file, which gets no more of this start"):
+            if board is not None:
+                for name, value in values.items():
+                    board.add_scalar(name, value, step)
+                self._board = board
         shown = ", ".join(f"{name} {values[name]:.4g}" for name in ("loss", "lr", "samples_per_s"))
         say(f"step {step} of {self._total}: {shown}")
+
+
+@contextmanager
+def _room_wanted(what: str) -> Iterator[None]:
+    """Say an error of writing `what` instead of raising it."""
+    try:
+        yield
+    except OSError as error:
+        say(f"warning: {what} could not be written: {error}")
 
 
 def _lines_up_to(path: Path, step: int) -> list[str]:

@@ -16,6 +16,7 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.raised = False
+        self.name = ""  # of the signal
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> StopFlag:
@@ -32,3 +33,4 @@ class StopFlag:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.raised = True
+        self.name = signal.Signals(number).name

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,32 @@ def start_job(tmp_path: Path) -> Start:
         )
 
     return start
+
+
+@pytest.fixture
+def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A scontrol that knows a job in the state written in `state`, and writes down what it is told.
+
+    Beside it is a sinfo that knows the nodes written in `nodes`. For logic only: what Slurm then does is
+    tested on real daemons, in tests/slurm.
+    """
+    program = tmp_path / "scontrol"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/told\n'
+        f'[ "$2" = hostnames ] && exec cat {tmp_path}/excluded\n'
+        f'[ "$1" = show ] && {{ echo "JobId=7 JobState=$(cat {tmp_path}/state) Reason=None Partition=main"\n'
+        f'echo "Restarts=$(cat {tmp_path}/restarts) ExcNodeList=$(cat {tmp_path}/excluded)"; }}\n'
+        f"[ ! -e {tmp_path}/refuse ] || {{ echo 'slurm_requeue error: Access denied' >&2; exit 1; }}\n"
+    )
+    program.chmod(0o755)
+    (tmp_path / "sinfo").write_text(f"#!/bin/sh\ncat {tmp_path}/nodes\n")
+    (tmp_path / "sinfo").chmod(0o755)
+    (tmp_path / "nodes").write_text("n1\nn2\nn3\nn3\n")
+    (tmp_path / "state").write_text("RUNNING")
+    (tmp_path / "restarts").write_text("0")
+    (tmp_path / "excluded").write_text("(null)")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    before = signal.getsignal(signal.SIGTERM)
+    yield tmp_path
+    signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import yaml
 from launch import pipeline
 from launch.config import StageConfig
 from launch.pipeline import load_pipeline, load_stages, run_pipeline, stage_order
+from launch.records import Records
 from mmfm.errors import ConfigError
 
 STAGES: dict[str, Any] = {
@@ -61,11 +61,10 @@ def write_recipe(folder: Path, stages: dict[str, Any] | None = None) -> Path:
 
 def test_stages_run_after_those_they_wait_for_and_only_once(tmp_path: Path, ran: list[str]) -> None:
     recipe = write_recipe(tmp_path)
-    folder = run_pipeline(recipe)
+    records = run_pipeline(recipe)
     assert ran == ["data demo", "data shard", "report"]
-    assert folder == tmp_path / "runs" / "p"
-    state = json.loads((folder / "pipeline.json").read_text())["stages"]
-    assert {entry["status"] for entry in state.values()} == {"finished"}
+    assert records.folder == tmp_path / "runs" / "p"
+    assert {records[name].status.name for name in STAGES} == {"finished"}
     run_pipeline(recipe)
     assert len(ran) == 3
 
@@ -83,7 +82,7 @@ def test_a_changed_stage_is_run_again_with_those_that_read_its_output(tmp_path: 
 
 def test_missing_output_is_made_again(tmp_path: Path, ran: list[str]) -> None:
     recipe = write_recipe(tmp_path)
-    folder = run_pipeline(recipe)
+    folder = run_pipeline(recipe).folder
     ran.clear()
     (folder / "report.html").unlink()
     run_pipeline(recipe)
@@ -104,8 +103,9 @@ def test_a_failed_stage_is_recorded_and_run_again(
     monkeypatch.setattr(pipeline, "run_stage", fails)
     with pytest.raises(RuntimeError, match="disk full"):
         run_pipeline(recipe)
-    state = json.loads((tmp_path / "runs" / "p" / "pipeline.json").read_text())["stages"]
-    assert (state["first"]["status"], state["second"]["status"]) == ("finished", "failed")
+    records = Records(tmp_path / "runs" / "p")
+    assert records["first"].status.name == "finished"
+    assert (records["second"].status.name, records["second"].status.cause) == ("failed", "disk full")
     monkeypatch.setattr(pipeline, "run_stage", works)
     ran.clear()
     run_pipeline(recipe)
@@ -159,7 +159,7 @@ def test_a_stage_may_name_a_cluster_profile(tmp_path: Path) -> None:
     assert loaded.config.cluster.kind == "local"
     stage["set"]["cluster"] = "nowhere"
     recipe = write_recipe(tmp_path, {"train": stage})
-    with pytest.raises(ConfigError, match=r"cluster=nowhere: .*Profiles: local"):
+    with pytest.raises(ConfigError, match=r"cluster=nowhere: .*Profiles: .*local"):
         load_stages(load_pipeline(recipe), recipe)
 
 

@@ -2,70 +2,81 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from launch.requeue import requeue
+from launch.requeue import ask_again, requeue
+from mmfm.training.journal import Journal, Start
 
-
-@pytest.fixture
-def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A scontrol that knows a job in the state written in `state`, and writes down what it is told."""
-    program = tmp_path / "scontrol"
-    program.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/told\n'
-        f'[ "$1" = show ] && echo "JobId=7 JobState=$(cat {tmp_path}/state) Reason=None"\n'
-        f"[ ! -e {tmp_path}/refuse ] || {{ echo 'slurm_requeue error: Access denied' >&2; exit 1; }}\n"
-    )
-    program.chmod(0o755)
-    (tmp_path / "state").write_text("RUNNING")
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    before = signal.getsignal(signal.SIGTERM)
-    yield tmp_path
-    signal.signal(signal.SIGTERM, before)
+START = Start("7", 2)
 
 
 def told(folder: Path) -> list[str]:
     return (folder / "told").read_text().splitlines() if (folder / "told").exists() else []
 
 
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.jsonl")
+
+
+def changes(folder: Path) -> list[str]:
+    return [words for words in told(folder) if not words.startswith("show")]
+
+
 def test_rank_0_asks_and_says_which_start_ended(
-    scontrol: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    scontrol: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
-    requeue(0)
-    assert told(scontrol) == ["show job 7", "requeue 7"]
+    requeue(0, journal, START)
+    assert changes(scontrol) == ["requeue 7"]
     assert "requeueing job 7 (start 3 ends here)" in capsys.readouterr().err
+    assert [(event.name, event.start) for event in journal.events()] == [("requeued", START)]
 
 
-def test_other_ranks_do_not_ask(scontrol: Path) -> None:
-    requeue(1)
+def test_other_ranks_do_not_ask(scontrol: Path, journal: Journal) -> None:
+    requeue(1, journal, START)
     assert not told(scontrol)
+
+
+def test_a_job_of_a_chain_leaves_the_rest_to_the_next(
+    scontrol: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requeue(0, journal, START, chain=2)
+    assert not told(scontrol) and not journal.events()
+    assert "the next job of the chain goes on" in capsys.readouterr().err
+
+
+def test_bad_nodes_are_added_to_those_excluded_before(scontrol: Path, journal: Journal) -> None:
+    (scontrol / "excluded").write_text("n[1,4]")
+    assert ask_again(journal, START, ["n2", "n3"])
+    assert changes(scontrol) == ["requeue 7", "update JobId=7 ExcNodeList=n[1,4],n2,n3"]
+    assert journal.events()[0].values == {"excluded": ["n2", "n3"]}
 
 
 @pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED"])
 def test_a_job_that_slurm_is_ending_is_left_alone(
-    scontrol: Path, state: str, capsys: pytest.CaptureFixture[str]
+    scontrol: Path, journal: Journal, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (scontrol / "state").write_text(state)
-    requeue(0)
-    assert told(scontrol) == ["show job 7"]
+    requeue(0, journal, START)
+    assert not changes(scontrol) and not journal.events()
     assert state in capsys.readouterr().err
 
 
-def test_a_refusal_is_passed_on_with_a_way_out(scontrol: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_is_passed_on_with_a_way_out(
+    scontrol: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
+) -> None:
     (scontrol / "refuse").touch()
-    requeue(0)
+    requeue(0, journal, START)
     assert "Access denied; submit the command again" in capsys.readouterr().err
+    assert not journal.events()
 
 
 def test_without_scontrol_there_is_a_way_out(
-    scontrol: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    scontrol: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(scontrol / "none"))
-    requeue(0)
-    assert "scontrol is not on" in (told_by := capsys.readouterr().err) and "submit the command" in told_by
+    requeue(0, journal, START)
+    said = capsys.readouterr().err
+    assert "scontrol is not on" in said and "submit the command" in said and "cluster.chain" in said

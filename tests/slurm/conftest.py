@@ -20,6 +20,7 @@ from slurm.testbed.packages import missing_packages
 
 ROOT = Path(__file__).parents[2]
 RECIPE = str(ROOT / "configs" / "pretrain" / "demo.yaml")
+SBATCH = ROOT / "slurm" / "sbatch" / "mmfm.sbatch"
 STEPS = 40
 NODES, PROCESSES = 2, 2
 RUN_SECONDS = 180.0
@@ -86,20 +87,40 @@ Submit = Callable[..., SlurmRun]
 
 @pytest.fixture
 def submit(cluster: Cluster, shards_folder: Path, tmp_path: Path) -> Iterator[Submit]:
-    """submit(*overrides) starts the tiny run on two nodes with two processes each, by `mmfm pretrain`."""
+    """submit(*overrides) starts the tiny run on two nodes with two processes each, by `mmfm pretrain`.
+
+    Runs with a `name` of their own may go on side by side.
+    """
     submitted = []
 
-    def start(*overrides: str) -> SlurmRun:
+    def start(*overrides: str, name: str = "run") -> SlurmRun:
         where = [f"cluster.nodes={NODES}", f"cluster.processes={PROCESSES}", f"cluster.gpus={PROCESSES}"]
-        words = settings(shards_folder, tmp_path, "cluster=slurm", *where, "cluster.cpus=1")
-        cluster.run("mmfm", "pretrain", *words, "cluster.memory_gb=1", *overrides, timeout=120)
-        jobs = [path.name for path in (tmp_path / "run" / "logs").iterdir() if path.name.isdigit()]
-        submitted.append(SlurmRun(cluster, tmp_path / "run", max(jobs, key=int)))
+        words = settings(
+            shards_folder, tmp_path, "cluster=slurm", *where, "cluster.cpus=1", "cluster.check_gpus=false"
+        )
+        words += ["cluster.memory_gb=1", f"run.name={name}", *overrides]
+        cluster.run("mmfm", "pretrain", *words, timeout=120)
+        jobs = [path.name for path in (tmp_path / name / "logs").iterdir() if path.name.isdigit()]
+        submitted.append(SlurmRun(cluster, tmp_path / name, max(jobs, key=int)))
         return submitted[-1]
 
     yield start
     for run in submitted:
         cluster.run("scancel", run.job)
+
+
+@pytest.fixture
+def submit_by_hand(cluster: Cluster, shards_folder: Path, tmp_path: Path) -> Iterator[Submit]:
+    """submit_by_hand(*overrides) starts the tiny run on two nodes with a process each, by plain sbatch."""
+    size = ("--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=1", "--cpus-per-task=1", "--mem=1G")
+
+    def start(*overrides: str) -> SlurmRun:
+        words = settings(shards_folder, tmp_path, "cluster=testbed", *overrides)
+        told = ("sbatch", "--parsable", f"--chdir={tmp_path}", *size, str(SBATCH), "pretrain", *words)
+        return SlurmRun(cluster, tmp_path / "run", cluster.run(*told).strip())
+
+    yield start
+    cluster.run("scancel", "--me")
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +139,7 @@ def local_run(shards_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def settings(shards: Path, root: Path, *more: str) -> list[str]:
     """Recipe and overrides of the tiny run."""
     where = [f"data.shards={shards}", f"run.root={root}", "run.name=run", f"train.steps={STEPS}"]
-    return [RECIPE, *runs.TINY, *where, *more]
+    return [RECIPE, *runs.TINY, "train.global_batch=24", *where, *more]  # 24 falls to 2, 3 and 4 ranks
 
 
 def newest_step(folder: Path) -> int:

@@ -8,6 +8,7 @@ import pytest
 from mmfm.errors import CheckpointError
 from mmfm.training import checkpoint
 from mmfm.training.checkpoint import Position
+from mmfm.training.journal import Start
 
 
 def write(checkpoints: Path, step: int, text: str = "weights") -> Path:
@@ -31,6 +32,15 @@ def test_unfinished_checkpoint_is_never_found(tmp_path: Path) -> None:
     (draft / "half").write_text("half")
     assert checkpoint.newest_checkpoint(tmp_path) == first
     assert write(tmp_path / "checkpoints", 20).name == "step_00000020"  # the leftover is in nobody's way
+
+
+def test_a_start_removes_dead_drafts_and_never_those_of_a_later_start(tmp_path: Path) -> None:
+    later = checkpoint.begin(tmp_path, 10, Start("7-x", 2))
+    checkpoint.begin(tmp_path, 10, Start("7-x", 0))
+    ours = checkpoint.begin(tmp_path, 20, Start("7-x", 1))
+    assert sorted(tmp_path.iterdir()) == sorted([ours, later])
+    checkpoint.begin(tmp_path, 30, Start("8"))
+    assert [path.name for path in tmp_path.iterdir()] == [".saving-step_00000030-8.0"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,24 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnonsense\n')
     with pytest.raises(CheckpointError, match=r"line 2 of .*metrics\.jsonl"):
         writer(tmp_path, 5)
+
+
+def test_a_full_disk_ends_neither_training_nor_metrics(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = writer(tmp_path, 0)
+    room = ours._file.fileno()
+    spare = os.dup(room)
+    full = os.open("/dev/full", os.O_WRONLY)
+    values = {"loss": 1.0, "lr": 0.1, "samples_per_s": 5.0}
+    ours.write(1, values)
+    os.dup2(full, room)
+    ours.write(2, values)
+    assert "No space left on device" in capsys.readouterr().err
+    os.dup2(spare, room)
+    ours.write(3, values)
+    ours.close()
+    os.close(full)
+    os.close(spare)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]

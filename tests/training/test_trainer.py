@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import training_processes as runs
 
 from mmfm.models.build import load_model
+from mmfm.training.beat import read_beats
 from mmfm.training.checkpoint import newest_checkpoint
+from mmfm.training.journal import Event, Journal, Start
 
 
 def settings(shards: Path, root: Path, *more: str) -> list[str]:
@@ -49,20 +52,46 @@ def test_killed_run_continues_with_the_same_losses(
 
 
 def test_signalled_zero2_run_saves_leaves_and_continues_with_the_same_losses(
-    shards_folder: Path, reference_run: Path, tmp_path: Path
+    shards_folder: Path, reference_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As two starts of a job, which keep the run's journal."""
     arguments = settings(shards_folder, tmp_path, "train.zero_stage=2")
+    journal = Journal(tmp_path / "b" / "journal.jsonl")
+    begin(journal, 0, tmp_path, monkeypatch)
     ranks = runs.start("pretrain", 2, *arguments)
     wait_for(tmp_path / "b" / "checkpoints" / "step_00000005" / "manifest.json", ranks)
     ranks[1].send_signal(signal.SIGTERM)  # one rank is told, all leave together
     codes, printed = runs.finish(ranks)
     assert codes == [0, 0], printed[-4000:]
     assert "stopped on request" in printed
+    ready, stepped, saved, *_, left = events_of(journal, 0)
+    assert (ready.name, ready.values["step"], ready.values["allreduce_gbps"] > 0) == ("ready", 0, True)
+    assert (stepped.name, stepped.values) == ("stepped", {"step": 1})
+    assert (saved.name, saved.values["step"], saved.values["seconds"] > 0) == ("saved", 5, True)
+    assert (left.name, left.values["cause"]) == ("left", "a stop signal at another rank")
+    begin(journal, 1, tmp_path, monkeypatch)
     runs.train("pretrain", 2, *arguments)
+    ready, *_, done = events_of(journal, 1)
+    assert (ready.name, ready.values["step"]) == ("ready", left.values["step"])
+    assert (done.name, done.values) == ("done", {"step": 30})
+    assert [beat.rank for beat in read_beats(tmp_path, 1)] == [0, 1]
     assert runs.losses(tmp_path / "b") == pytest.approx(runs.losses(reference_run), abs=2e-4)
+    monkeypatch.delenv("MMFM_JOB")
     undisturbed = settings(shards_folder, tmp_path / "again", "train.zero_stage=2")
     runs.train("pretrain", 2, *undisturbed)
     assert runs.losses(tmp_path / "b") == runs.losses(tmp_path / "again" / "b")
+
+
+def begin(journal: Journal, count: int, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the processes to come a start of job 7, which has the run."""
+    for name, value in {"MMFM_JOB": "7", "MMFM_START": str(count), "MMFM_LOGS": str(logs)}.items():
+        monkeypatch.setenv(name, value)
+    journal.claim(Start("7", count))
+
+
+def events_of(journal: Journal, count: int) -> list[Event]:
+    """The events of a start of job 7 after its claim."""
+    return [event for event in journal.events() if event.start.count == count][1:]
 
 
 def test_one_process_with_accumulation_gives_the_losses_of_two(
@@ -108,7 +137,7 @@ def test_diverged_run_names_step_rank_and_samples(shards_folder: Path, tmp_path:
     arguments = settings(shards_folder, tmp_path, "optim.lr=1e30", "optim.clip_norm=0")
     codes, printed = runs.finish(runs.start("pretrain", 2, *arguments))
     assert all(code != 0 for code in codes)
-    assert "is not finite (rank 0: samples" in printed
+    assert f"is not finite (rank 0 on {socket.gethostname()}: samples" in printed
     assert "Lower optim.lr" in printed
 
 

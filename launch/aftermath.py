@@ -1,0 +1,151 @@
+"""What comes after a start of a training job that ended badly: name the cause, then start again or stay down.
+
+`python -m launch.aftermath LOGS CODE` runs in the job's script after srun, which ended with CODE. It exits
+with what the job is to exit with.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from submitit.core.utils import DelayedSubmission, JobPaths
+from submitit.slurm.slurm import SlurmJobEnvironment
+
+from launch.cause import Cause, find_cause
+from launch.claim import GivenUpError, failures, give_up
+from launch.job import RESTARTS_VARIABLE, Job
+from launch.meeting import attendance, meeting_folder
+from launch.requeue import SLURM_JOB_VARIABLE, SLURM_SECONDS, ask_again, job_fact
+from launch.srunlines import complaints, endings, newest_start
+from mmfm.config.schema import ClusterConfig
+from mmfm.errors import USER_ERROR_EXIT
+from mmfm.progress import say
+from mmfm.training.beat import read_beats
+from mmfm.training.failure import read_failures
+from mmfm.training.journal import Journal, Start
+
+NOT_AGAIN = ("user", "stale")  # kinds of failures that another start would only repeat
+
+
+def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
+    """Deal with a start of `job` that ended with `code`. `logs` is its folder, `log` its script's own log.
+
+    Returns what the script is to exit with.
+    """
+    if code == 0:
+        return 0
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # requeueing ends the script, and with it this process
+    start = Start(SlurmJobEnvironment().job_id, int(os.environ.get(RESTARTS_VARIABLE, 0)))
+    journal = job.journal
+    later = later_start(journal, start)
+    if later:
+        say(f"mmfm: {start} ends here: {later} has the run")
+        return code
+    cause = cause_of(logs, log, start, code)
+    journal.append(
+        "failed", start, cause=cause.message, kind=cause.kind, ranks=cause.ranks, nodes=cause.nodes
+    )
+    say(f"mmfm: {start} failed: {cause.message}")
+    if cause.kind in NOT_AGAIN:
+        say("mmfm: it is not started again: another start would end alike")
+        return USER_ERROR_EXIT
+    cluster: ClusterConfig = job.typed_config().cluster
+    causes = failures(journal, start)
+    if len(causes) >= cluster.max_failures:
+        try:
+            give_up(journal, start, causes)
+        except GivenUpError as error:
+            say(f"mmfm: error: {error}")
+            return 1
+    if cluster.chain > 1:
+        say("mmfm: the next job of the chain goes on")
+    else:
+        ask_again(journal, start, spare(cause, cluster, nodes_of(journal, start)))
+    return code
+
+
+def nodes_of(journal: Journal, start: Start) -> list[str]:
+    """The nodes that a start had, as it claimed the run."""
+    claims = [event for event in journal.events() if event.name == "start" and event.start == start]
+    return list(claims[-1].values["nodes"]) if claims else []
+
+
+def later_start(journal: Journal, start: Start) -> str:
+    """Who has the run if it is not `start` any more, in words; "" if it is still its own.
+
+    A node that lost its network may come back when its job has long been started elsewhere.
+    """
+    owner = journal.owner()
+    if owner and owner != start:
+        return str(owner)
+    if shutil.which("scontrol"):
+        restarts = job_fact(os.environ[SLURM_JOB_VARIABLE], "Restarts")
+        if restarts.isdigit() and int(restarts) > start.count:
+            return f"start {int(restarts) + 1}"
+    return ""
+
+
+def cause_of(logs: Path, log: Path, start: Start, code: int) -> Cause:
+    """Why a start failed."""
+    lines = newest_start(log)
+    said = complaints(lines)
+    otherwise = f"srun ended with {code}" + (f": {said[0]}" if said else "")
+    return find_cause(
+        failures=read_failures(logs, start.count),
+        ended=endings(lines),
+        beats=read_beats(logs, start.count),
+        met=attendance(meeting_folder(logs, start.count)),
+        otherwise=otherwise,
+    )
+
+
+def spare(cause: Cause, cluster: ClusterConfig, nodes: Sequence[str]) -> list[str]:
+    """The bad ones of a start's `nodes`, which the job should not get again, if enough others are there."""
+    bad = list(cause.bad_nodes)
+    if not bad:
+        return []
+    if len(bad) > 1 and set(bad) >= set(nodes):
+        say("mmfm: all nodes of this start are said to be bad: none is excluded, look at the settings")
+        return []
+    fewest = cluster.min_nodes or cluster.nodes
+    others = usable_nodes() - set(bad)
+    if len(others) < fewest:
+        say(
+            f"mmfm: {', '.join(bad)} not excluded: {len(others)} other nodes can be used, {fewest} are needed"
+        )
+        return []
+    say(f"mmfm: excluding {', '.join(bad)}")
+    return bad
+
+
+def usable_nodes() -> set[str]:
+    """The nodes of this job's partition that are not down or drained, nor excluded before."""
+    job = os.environ[SLURM_JOB_VARIABLE]
+    partition = job_fact(job, "Partition")
+    excluded = job_fact(job, "ExcNodeList")
+    up = _node_names("sinfo", "-h", "-N", "-p", partition, "-t", "idle,alloc,mix,comp,resv", "-o", "%N")
+    return up - (set() if excluded == "(null)" else _node_names("scontrol", "show", "hostnames", excluded))
+
+
+def _node_names(*command: str) -> set[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SLURM_SECONDS, check=False)
+    return set(done.stdout.split())
+
+
+def main(words: Sequence[str]) -> int:
+    """Entry of the process: the job's log folder as submitit has it, and srun's exit code."""
+    folder, code = words
+    paths = JobPaths(folder, job_id=SlurmJobEnvironment().job_id)
+    job = DelayedSubmission.load(paths.submitted_pickle).function
+    assert isinstance(job, Job)
+    return aftermath(job, paths.folder, paths.stderr, int(code))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Disks that are full or lie, a rank that hangs, and a loss that is no number, on a real cluster."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import training_processes as runs
+
+from mmfm.training.beat import read_beats
+from mmfm.training.checkpoint import damage
+from mmfm.training.journal import Event
+from mmfm.training.runfolder import RunFolder
+from slurm.testbed.cluster import Cluster
+
+ONE_NODE = ["cluster.nodes=1", "cluster.processes=2", "cluster.gpus=2"]
+TWO_NODES = ["cluster.nodes=2", "cluster.processes=1", "cluster.gpus=1"]
+SAVING = ["train.zero_stage=2", "checkpoint.every=2", "checkpoint.max_failed=100", "watchdog.step_seconds=20"]
+TOO_SMALL, ROOMY = "12m", "400m"  # for checkpoints of 31 MB
+SECONDS = 120
+
+
+def test_run_outlives_a_full_disk_a_hanging_rank_and_a_truncated_checkpoint(
+    cluster: Cluster, submit: Callable[..., Any], local_run: Path, tmp_path: Path
+) -> None:
+    # The disk for the checkpoints is mounted inside the sandbox: only commands that run there see its files.
+    disk = tmp_path / "run" / "checkpoints"
+    disk.mkdir(parents=True)
+    cluster.run("mount", "-t", "tmpfs", "-o", f"size={TOO_SMALL}", "tmpfs", str(disk))
+    run = submit(*TWO_NODES, *SAVING)
+    run.wait_for(lambda: bool(events(run, "save_failed")), "failed save")
+    cluster.run("mount", "-o", f"remount,size={ROOMY}", str(disk))
+    run.wait_for(lambda: len(events(run, "saved")) >= 2, "two saves")
+
+    stopped = next(beat for beat in read_beats(run.folder / "logs" / run.job, 0) if beat.rank == 1)
+    cluster.run("kill", "-STOP", str(stopped.pid))
+    run.wait_for(lambda: bool(events(run, "requeued")), "requeue after the hang")
+    newest = cluster.run("cat", str(disk / "latest")).strip()
+    cluster.run("truncate", "--size=1000", str(disk / newest / "model" / "model.safetensors"))
+    run.wait_for_end()
+
+    no_room = events(run, "save_failed")[0].values
+    assert re.search(r"rank \d on n[12]: \w+: .*No space left on device", no_room["cause"])
+    assert f"warning: step {no_room['step']} is not saved: {no_room['cause']}" in run.log(0)
+    (hung,) = events(run, "failed")
+    assert hung.values["kind"] == "hang"
+    no_progress = r"rank 0 on n1: no progress: [\w ]+ \(step \d+\) for 2\d s \(watchdog.step_seconds=20\)"
+    assert re.search(rf"{no_progress}; no sign of life: rank 1 on n2: [\w ]+", hung.values["cause"])
+    assert hung.values["cause"] in run.log(0)
+    assert "The stacks of all threads:\nThread 0x" in run.log(0)
+    saved = [event.values["step"] for event in events(run, "saved") if event.start.count == 0]
+    assert newest == f"step_{saved[-1]:08d}"
+    assert f"warning: checkpoint {newest} is damaged and passed over" in run.log(0)
+    assert f"step_{saved[-2]:08d}: step {saved[-2]} of" in run.log(0)  # it went on from the one before
+    assert run.fact("Restarts") == "1"
+    left = [name for name in cluster.run("ls", "-A", str(disk)).split() if not name.startswith(".damaged")]
+    assert left == ["latest", "step_00000038", "step_00000040"]
+    assert runs.losses(run.folder) == pytest.approx(runs.losses(local_run), abs=2e-4)
+
+
+def test_loss_that_is_no_number_ends_the_run_with_its_checkpoint(submit: Callable[..., Any]) -> None:
+    run = submit(*ONE_NODE, "optim.lr=1e30", "optim.clip_norm=0", "checkpoint.every=1")
+    until(lambda: run.fact("JobState") == "FAILED", "failure")
+    assert run.fact("Restarts") == "0"
+    (failed,) = events(run, "failed")
+    assert failed.values["kind"] == "user"
+    guilty = r"the loss of step \d is not finite \(rank 0 on n1: samples \S+, .*; rank 1 on n1: samples \S+, "
+    assert re.search(guilty, failed.values["cause"]) and re.search(guilty, run.log(0))
+    kept = RunFolder(run.folder).checkpoints / f"step_{events(run, 'saved')[-1].values['step']:08d}"
+    assert damage(kept) is None
+
+
+def events(run: Any, name: str) -> list[Event]:
+    """What the journal of a run tells of one kind of event."""
+    return [event for event in RunFolder(run.folder).journal.events() if event.name == name]
+
+
+def until(ready: Callable[[], bool], what: str) -> None:
+    """Wait until `ready()`, for a time that is more than enough."""
+    end = time.monotonic() + SECONDS
+    while not ready():
+        assert time.monotonic() < end, f"no {what} after {SECONDS} s"
+        time.sleep(0.3)
