@@ -45,8 +45,9 @@ def each(
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """CPU cores that this process may use: those it is bound to, in a Slurm job no more than it asked for."""
+    bound = len(os.sched_getaffinity(0))
+    return min(bound, int(os.environ.get("SLURM_CPUS_PER_TASK", bound)))
 
 
 def _start_worker() -> None:

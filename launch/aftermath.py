@@ -41,13 +41,14 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
     if code == 0:
         return 0
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # requeueing ends the script, and with it this process
-    start = Start(SlurmJobEnvironment().job_id, int(os.environ.get(RESTARTS_VARIABLE, 0)))
+    here = SlurmJobEnvironment()
+    start = Start(here.job_id, int(os.environ.get(RESTARTS_VARIABLE, 0)))
     journal = job.journal
     later = later_start(journal, start)
     if later:
         say(f"mmfm: {start} ends here: {later} has the run")
         return code
-    cause = cause_of(logs, log, start, code)
+    cause = cause_of(logs, log, start, here.hostnames, code)
     journal.append(
         "failed", start, cause=cause.message, kind=cause.kind, ranks=cause.ranks, nodes=cause.nodes
     )
@@ -66,14 +67,8 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
     if cluster.chain > 1:
         say("mmfm: the next job of the chain goes on")
     else:
-        ask_again(journal, start, spare(cause, cluster, nodes_of(journal, start)))
+        ask_again(journal, start, spare(cause, cluster, here.hostnames))
     return code
-
-
-def nodes_of(journal: Journal, start: Start) -> list[str]:
-    """The nodes that a start had, as it claimed the run."""
-    claims = [event for event in journal.events() if event.name == "start" and event.start == start]
-    return list(claims[-1].values["nodes"]) if claims else []
 
 
 def later_start(journal: Journal, start: Start) -> str:
@@ -91,14 +86,14 @@ def later_start(journal: Journal, start: Start) -> str:
     return ""
 
 
-def cause_of(logs: Path, log: Path, start: Start, code: int) -> Cause:
-    """Why a start failed."""
+def cause_of(logs: Path, log: Path, start: Start, nodes: Sequence[str], code: int) -> Cause:
+    """Why a start on `nodes` failed. Other nodes in its log are those of an older start that still ends."""
     lines = newest_start(log)
     said = complaints(lines)
     otherwise = f"srun ended with {code}" + (f": {said[0]}" if said else "")
     return find_cause(
         failures=read_failures(logs, start.count),
-        ended=endings(lines),
+        ended=[ending for ending in endings(lines) if ending.node in nodes],
         beats=read_beats(logs, start.count),
         met=attendance(meeting_folder(logs, start.count)),
         otherwise=otherwise,
@@ -114,18 +109,18 @@ def spare(cause: Cause, cluster: ClusterConfig, nodes: Sequence[str]) -> list[st
         say("mmfm: all nodes of this start are said to be bad: none is excluded, look at the settings")
         return []
     fewest = cluster.min_nodes or cluster.nodes
-    others = usable_nodes() - set(bad)
-    if len(others) < fewest:
-        say(
-            f"mmfm: {', '.join(bad)} not excluded: {len(others)} other nodes can be used, {fewest} are needed"
-        )
+    usable = usable_nodes()
+    others = len(usable - set(bad))
+    if usable and others < fewest:
+        say(f"mmfm: {', '.join(bad)} not excluded: {others} other nodes can be used, {fewest} are needed")
         return []
     say(f"mmfm: excluding {', '.join(bad)}")
     return bad
 
 
 def usable_nodes() -> set[str]:
-    """The nodes of this job's partition that are not down or drained, nor excluded before."""
+    """The nodes of this job's partition that are not down or drained, nor excluded before; none if Slurm does
+    not say."""
     job = os.environ[SLURM_JOB_VARIABLE]
     partition = job_fact(job, "Partition")
     excluded = job_fact(job, "ExcNodeList")
@@ -134,7 +129,10 @@ def usable_nodes() -> set[str]:
 
 
 def _node_names(*command: str) -> set[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SLURM_SECONDS, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SLURM_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
     return set(done.stdout.split())
 
 

@@ -20,7 +20,7 @@ from submitit.core.utils import DelayedSubmission, JobPaths
 from launch.executor import log_folder
 from launch.job import Job
 from launch.queue import SLURM_SECONDS
-from launch.slurm import ALONE, make_executor, note_submission, prepare_submission
+from launch.slurm import ALONE, ScriptExecutor, make_executor, note_submission, prepare_submission
 from launch.terms import Terms
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import ConfigError, UserError
@@ -55,9 +55,10 @@ def submit_array(
     """
     cluster = _one_place(members)
     folder = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"  # an earlier array may still wait
-    for member in members:
-        prepare_submission(member.job)
-    scripts = [make_executor(member.job, cluster, member.terms).script() for member in members]
+    for job in {member.job.run_folder: member.job for member in members}.values():
+        prepare_submission(job)
+    executors = [make_executor(member.job, cluster, member.terms) for member in members]
+    scripts = [executor.script() for executor in executors]
     for number, (member, script) in enumerate(zip(members, scripts, strict=True)):
         start = HAND_OVER % {"logs": shlex.quote(str(log_folder(member.job).parent))}
         write_atomically(folder / f"member_{number}.sh", start + script.replace("%j", "%A_%a"))
@@ -67,9 +68,9 @@ def submit_array(
     write_atomically(folder / SCRIPT, _array_script(scripts[0], options, folder))
     array = _sbatch(folder / SCRIPT)
     jobs = [f"{array}_{number}" for number in range(len(members))]
-    for member, job in zip(members, jobs, strict=True):
-        _leave_pickle(member, job)
-        note_submission(member.job, cluster, job)
+    for member, executor, name in zip(members, executors, jobs, strict=True):
+        _leave_pickle(member.job, executor, name)
+        note_submission(member.job, cluster, name)
     return jobs
 
 
@@ -115,13 +116,12 @@ def _sbatch(script: Path) -> str:
     return found[1]
 
 
-def _leave_pickle(member: Member, job: str) -> None:
+def _leave_pickle(job: Job, executor: ScriptExecutor, name: str) -> None:
     """Put what the job runs where submitit looks for it (it waits a minute for it)."""
-    executor = make_executor(member.job, member.cluster)
-    paths = JobPaths(executor.folder, job_id=job)
-    draft = executor.folder.parent / f".{job}.pkl"
+    paths = JobPaths(executor.folder, job_id=name)
+    draft = executor.folder.parent / f".{name}.pkl"
     draft.parent.mkdir(parents=True, exist_ok=True)
-    submission = DelayedSubmission(member.job)
+    submission = DelayedSubmission(job)
     submission.set_timeout(executor.parameters["time"], executor.max_num_timeout)
     submission.dump(draft)
     paths.move_temporary_file(draft, "submitted_pickle")

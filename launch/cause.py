@@ -58,7 +58,7 @@ def _of_failures(failures: Sequence[Failure], beats: Sequence[Beat]) -> Cause:
     first = failures[0]
     bad = tuple(dict.fromkeys(node for failure in failures for node in failure.bad_nodes))
     if first.kind == "node":
-        return Cause(first.kind, first.message, nodes=bad or (first.node,), bad_nodes=bad)
+        return Cause(first.kind, first.message, nodes=bad, bad_nodes=bad)
     message = str(first)
     if first.kind == "hang" and beats:
         message += "\nwhere each rank was last seen:" + "".join(f"\n  {beat}" for beat in beats)

@@ -13,7 +13,7 @@ from mmfm.training.journal import Event, Start
 from mmfm.training.runfolder import RunFolder
 
 SETTLED = ("left", "done", "failed")  # events that say how a start ended
-SAVE_FAILED = "could not save"
+CAUSES = ("failed", "given_up", "save_failed", "left")
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,15 @@ class Chronicle:
 
     @property
     def last_cause(self) -> str:
-        """Why the run last failed, left early or could not save; "" if it never did, or is done."""
-        cause, lost = "", self._lost()
+        """Which start last failed, left or could not save, and why; "" if none did, or the run is done."""
+        telling: Event | None = None
+        lost = self._lost()
         for event in self.events:
-            if event.name == "done":
-                cause = ""
-            elif event.name == "start" and event.start in lost:
-                cause = f"ended without a word on {_hosts(event.values)}"
-            elif event.name in ("failed", "given_up", "save_failed", "left"):
-                cause = _cause(event)
-            elif event.name == "saved" and cause.startswith(SAVE_FAILED):
-                cause = ""
-        return cause
+            if event.name == "done" or (event.name == "saved" and telling and telling.name == "save_failed"):
+                telling = None
+            elif event.name in CAUSES or (event.name == "start" and event.start in lost):
+                telling = event
+        return f"start {telling.start.count + 1}: {_cause(telling)}" if telling else ""
 
     def told(self) -> Iterator[str]:
         """A line for each event: when, which start of which job, what."""
@@ -99,11 +96,10 @@ def in_words(event: Event) -> str:
         case "stepped":
             return f"first step of this start done: {_step(values)}"
         case "saved":
-            return f"saved {_step(values)}" + (
-                f" in {values['seconds']:.1f} s" if "seconds" in values else ""
-            )
+            took = f" in {values['seconds']:.1f} s" if "seconds" in values else ""
+            return f"saved {_step(values)}{took}"
         case "save_failed":
-            return f"{SAVE_FAILED} {_step(values)}: {cause}"
+            return f"could not save {_step(values)}: {cause}"
         case "left":
             return f"left after {_step(values)}, which is saved: {cause}"
         case "done":
@@ -119,9 +115,16 @@ def in_words(event: Event) -> str:
 
 
 def _cause(event: Event) -> str:
-    """The first line of an event's cause."""
+    """Why a start stopped, or could not save, in a line."""
     first = str(event.values.get("cause", "")).strip().partition("\n")[0]
-    return {"save_failed": f"{SAVE_FAILED}: ", "left": "saved and left: "}.get(event.name, "") + first
+    match event.name:
+        case "start":
+            return f"ended without a word on {_hosts(event.values)}"
+        case "save_failed":
+            return f"could not save: {first}"
+        case "left":
+            return f"saved and left: {first}"
+    return first
 
 
 def _hosts(values: dict[str, Any]) -> str:

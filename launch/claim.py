@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mmfm.errors import UserError
+from mmfm.training.checkpoint import folder_name
 from mmfm.training.journal import Event, Journal, Start
+from mmfm.training.runfolder import RunFolder
 
 
 class GivenUpError(UserError):
@@ -55,6 +57,7 @@ def chain(journal: Journal, job: str) -> set[str]:
     return found
 
 
-def is_done(journal: Journal) -> bool:
-    """Whether the run has saved its last step."""
-    return any(event.name == "done" for event in journal.events())
+def is_done(folder: RunFolder) -> bool:
+    """Whether the run has done its last step, and the checkpoint of that step is there."""
+    done = [event.values["step"] for event in folder.journal.events() if event.name == "done"]
+    return bool(done) and (folder.checkpoints / folder_name(done[-1])).is_dir()

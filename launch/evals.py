@@ -20,7 +20,7 @@ from launch.overrides import expand_cluster, one_process, profile_words, to_word
 from launch.slurm import check_slurm, submit_slurm
 from mmfm.config.schema import EvalsConfig, EvaluateConfig, PretrainConfig
 from mmfm.errors import ConfigError
-from mmfm.evaluation.place import suite_path
+from mmfm.files import write_atomically
 from mmfm.progress import say
 
 SUBMIT_SECONDS = 300  # for sbatch on a busy cluster
@@ -56,21 +56,63 @@ def settled(config: PretrainConfig) -> EvalsConfig:
 
 
 class EvalSubmitter:
-    """Called after each save that stays; submits an evaluation at every `evals.every`-th step."""
+    """Called after each save that stays; submits an evaluation of every `evals.every`-th step.
+
+    What was submitted leaves <run>/evals/submitted/STEP, with the job. So a checkpoint whose submission was
+    cut short, by a requeue or a controller that does not answer, gets another after a later save.
+    """
 
     def __init__(self, evals: EvalsConfig) -> None:
         self.evals = evals
+        self._trying: set[str] = set()
 
     def __call__(self, checkpoint: Path, step: int) -> None:
-        """Submit the evaluation of a checkpoint if it is its turn. Returns at once; errors are said."""
-        if step % self.evals.every:
-            return
+        """Submit what is due, of the checkpoints there are. Returns at once; errors are said."""
+        for found in sorted(checkpoint.absolute().parent.glob("step_*")):
+            due = int(found.name.removeprefix("step_")) % self.evals.every == 0
+            if not due or found.name in self._trying or self._mark(found).exists():
+                continue
+            self._trying.add(found.name)
+            # no daemon: the evaluation of the last checkpoint must not be lost
+            threading.Thread(target=self._submit, args=(found,), name="submit-evaluation").start()
+
+    def _mark(self, checkpoint: Path) -> Path:
+        run = self.evals.set["run"]
+        return Path(run["root"]) / run["name"] / "evals" / "submitted" / checkpoint.name
+
+    def _submit(self, checkpoint: Path) -> None:
+        """Submit one evaluation. Says how it went."""
         config: EvaluateConfig = config_of("evaluate", self.evals.set)
-        config.checkpoint = str(checkpoint.absolute())
-        if all(path.is_file() for path in _results(config, step)):
-            return  # of an earlier start
-        # a thread that is not a daemon: the job's last evaluation must not be lost
-        threading.Thread(target=_submit_apart, args=(config, step), name="submit-evaluation").start()
+        config.checkpoint = str(checkpoint)
+        try:
+            job = submit_apart(config)
+        except (OSError, subprocess.SubprocessError) as error:
+            say(f"warning: the evaluation of {checkpoint.name} is not submitted: {error}")
+        else:
+            write_atomically(self._mark(checkpoint), f"{job}\n")
+            say(f"evaluation of {checkpoint.name} submitted as Slurm job {job}")
+        finally:
+            self._trying.discard(checkpoint.name)
+
+
+def submit_apart(config: EvaluateConfig) -> str:
+    """Submit from a process of its own, whose environment a job can inherit, and return the job.
+
+    Raises `OSError` or `subprocess.SubprocessError` with the reason.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "launch.evals"],
+        input=json.dumps(asdict(config)),
+        env=fresh_environment(_first_environment()),
+        capture_output=True,
+        text=True,
+        timeout=SUBMIT_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise subprocess.SubprocessError(lines[-1] if lines else f"exit code {done.returncode}")
+    return done.stdout.strip()
 
 
 def fresh_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -78,36 +120,10 @@ def fresh_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not OF_THE_JOB.match(name)}
 
 
-def _submit_apart(config: EvaluateConfig, step: int) -> None:
-    """Submit from a process of its own, whose environment a job can inherit. Says how it went."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "launch.evals"],
-            input=json.dumps(asdict(config)),
-            env=fresh_environment(_first_environment()),
-            capture_output=True,
-            text=True,
-            timeout=SUBMIT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        say(f"warning: the evaluation of step {step} is not submitted: {error}")
-        return
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        say(f"warning: the evaluation of step {step} is not submitted: {last}")
-    else:
-        say(f"evaluation of step {step} submitted as Slurm job {done.stdout.strip()}")
-
-
 def _first_environment() -> dict[str, str]:
     """This process's environment as it began: since then ranks, ports and caches were added."""
     words = Path("/proc/self/environ").read_bytes().decode(errors="surrogateescape").split("\0")
     return {name: value for name, found, value in (word.partition("=") for word in words) if found}
-
-
-def _results(config: EvaluateConfig, step: int) -> list[Path]:
-    return [suite_path(config, step, suite) for suite in config.suites]
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from launch.queue import refuse_second
 from launch.supervise import supervise
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import ConfigError
+from mmfm.training.journal import Start
 
 MINUTES_PER_HOUR = 60
 
@@ -71,6 +72,8 @@ def run_local(job: Job, cluster: ClusterConfig) -> None:
     executor.update_parameters(
         tasks_per_node=cluster.processes, timeout_min=cluster.hours * MINUTES_PER_HOUR, nodes=1
     )
+    if job.trains:
+        job.journal.append("submitted", Start(job_id), nodes=1, processes=cluster.processes)
     submitted = executor.submit(job)
     assert isinstance(submitted, LocalJob) and submitted._process is not None
     supervise(submitted._process, submitted.paths.folder, follower(job, submitted.paths.stderr))

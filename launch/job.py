@@ -74,9 +74,9 @@ class Job:
             _hold(signal.SIGUSR2)
         try:
             config = self.typed_config()
-            if self._over():
-                return
             cluster = getattr(config, "cluster", ClusterConfig())  # some jobs of pipelines have none
+            if cluster.chain > 1 and self._over():
+                return
             self._prepare(cluster, place, start, logs)
             outcome = self._run(config)
         except UserError as error:
@@ -105,10 +105,13 @@ class Job:
         return load(resolve(self.schema), base=lambda _: OmegaConf.create(self.config))
 
     def _over(self) -> bool:
-        """Whether there is nothing left to do, as for the later jobs of a chain."""
+        """Whether there is nothing left to do, as for the later jobs of a chain. They need not load torch."""
         from launch.claim import is_done
 
-        return self.trains and is_done(self.journal)
+        over = self.trains and is_done(RunFolder(Path(self.run_folder)))
+        if over:
+            print(f"{self.run_folder} has all of its steps already", file=sys.stderr, flush=True)
+        return over
 
     def _prepare(self, cluster: ClusterConfig, place: Place, start: Start, logs: Path) -> None:
         """Take the run over, meet the other processes, and set the environment that they agree on."""

@@ -18,9 +18,12 @@ from launch.chain import settle, submit_group, with_logs
 from launch.commands import PRESET_COMMANDS, check_required, load_config
 from launch.config import STAGE_COMMANDS, PipelineConfig, StageConfig
 from launch.overrides import expand_cluster, one_process, to_words
+from launch.preflight import check_batch
 from launch.records import Records, Stage
+from launch.slurm import check_slurm
 from launch.stages import run_stage
 from mmfm.config.load import parse_overrides, read_yaml
+from mmfm.config.schema import PretrainConfig
 from mmfm.errors import ConfigError
 from mmfm.progress import say
 
@@ -33,9 +36,9 @@ def run_pipeline(recipe: Path, words: Sequence[str] = ()) -> Records:
     """
     config = load_pipeline(recipe, words)
     stages = load_stages(config, recipe)
-    _check_places(stages)
     folder = pipeline_folder(config)
     records = Records(folder)
+    _check_places(stages, records)
     planned = [with_logs(stage, folder) for stage in stages]
     queued = settle(records, {stage.name: stage for stage in planned})
     records.write_plan(planned)
@@ -76,9 +79,21 @@ def _submit(todo: Sequence[tuple[str, Stage]], folder: Path, queued: Mapping[str
     return jobs
 
 
-def _check_places(stages: Sequence[Stage]) -> None:
-    """Refuse a stage of this machine that waits for one on a cluster: this command does not wait."""
-    clusters = {stage.name for stage in stages if stage.config.cluster.kind != "local"}
+def _check_places(stages: Sequence[Stage], records: Records) -> None:
+    """Refuse what no job can be, before anything runs; what depends on shards is checked by the job itself.
+
+    Also a stage of this machine that waits for one on a cluster: this command does not wait.
+    """
+    for stage in stages:
+        try:
+            if stage.config.cluster.kind == "slurm":
+                check_slurm(stage.config.cluster)
+            if isinstance(stage.config, PretrainConfig):
+                check_batch(stage.config)
+        except ConfigError as error:
+            raise ConfigError(f"stage {stage.name}: {error}") from error
+    on_cluster = {stage.name for stage in stages if stage.config.cluster.kind != "local"}
+    clusters = {name for name in on_cluster if records[name].status.name != "finished"}
     for stage in stages:
         waits = [name for name in stage.after if name in clusters]
         if stage.config.cluster.kind == "local" and waits:

@@ -6,12 +6,16 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 from mmfm.progress import say
 from mmfm.training.failure import node_name
 from mmfm.training.journal import Journal, Start
 
 SLURM_SECONDS = 60  # for one question to a busy controller
+CONTROLLER_SECONDS = 20  # between questions to one that is just being restarted
+CONTROLLER_TRIES = 15
+UNKNOWN = "unknown"
 SLURM_JOB_VARIABLE = "SLURM_JOB_ID"  # also of a task of an array, whose id is another
 
 
@@ -43,6 +47,12 @@ def ask_again(journal: Journal, start: Start, exclude: list[str]) -> bool:
         )
         return False
     state = job_fact(job, "JobState")
+    for _ in range(CONTROLLER_TRIES):
+        if state != UNKNOWN:
+            break
+        say(f"Slurm's controller does not answer; asking again in {CONTROLLER_SECONDS} s")
+        time.sleep(CONTROLLER_SECONDS)
+        state = job_fact(job, "JobState")
     if state != "RUNNING":
         say(f"job {job} does not requeue itself: Slurm is ending it ({state})")
         return False
@@ -62,12 +72,14 @@ def ask_again(journal: Journal, start: Start, exclude: list[str]) -> bool:
 
 
 def job_fact(job: str, name: str) -> str:
-    """What Slurm says of a job, such as its JobState or Restarts; "unknown" if it does not say."""
+    """What Slurm says of a job, such as its JobState or Restarts; `UNKNOWN` if it does not say."""
     found = re.search(rf"\b{name}=(\S+)", _scontrol("show", "job", job).stdout)
-    return found[1] if found else "unknown"
+    return found[1] if found else UNKNOWN
 
 
 def _scontrol(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["scontrol", *words], capture_output=True, text=True, timeout=SLURM_SECONDS, check=False
-    )
+    command = ["scontrol", *words]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=SLURM_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"no answer within {SLURM_SECONDS} s")

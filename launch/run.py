@@ -8,7 +8,7 @@ from launch.commands import check_required, make_job
 from launch.environment import process_environment, threads_per_process
 from launch.executor import run_local
 from launch.job import Job
-from launch.preflight import check
+from launch.preflight import check, survey
 from launch.slurm import sbatch_script, submit_slurm
 from launch.supervise import JobError
 from mmfm.config.schema import ClusterConfig, PretrainConfig
@@ -27,6 +27,8 @@ def run(command: str, config: Any) -> None:
         if isinstance(config, PretrainConfig):
             check_complete(config)
         return
+    for line in survey(config):
+        say(line)
     job_id = submit_slurm(job, config.cluster)
     say(f"submitted as Slurm job {job_id}; logs: {job.run_folder}/logs/{job_id}")
 
@@ -46,7 +48,8 @@ def dry_run(command: str, config: Any) -> str:
     check_required(command, config)
     found = check(config)
     job = make_job(command, config)
-    say(f"checked: {found}")
+    for line in (found, *survey(config)):
+        say(f"checked: {line}")
     if config.cluster.kind == "slurm":
         return sbatch_script(job, config.cluster)
     return _local_plan(job, config.cluster)

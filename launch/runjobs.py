@@ -80,7 +80,7 @@ def is_local(job: str) -> bool:
 def find_runs(folder: Path) -> list[Path]:
     """The run folders at and below `folder` that have jobs. Raises `DataError` if there are none."""
     patterns = ["/".join(["*"] * depth + ["logs"]) for depth in range(DEPTH + 1)]
-    logs = [path for pattern in patterns for path in folder.glob(pattern)]
+    logs = [path for pattern in patterns for path in folder.glob(pattern) if path.is_dir()]
     runs = [path.parent for path in logs if any(is_slurm(p.name) or is_local(p.name) for p in path.iterdir())]
     if not runs:
         raise DataError(f"there are no runs at or below {folder}")

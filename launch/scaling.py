@@ -140,17 +140,8 @@ class Scaling:
 
 
 COLUMNS = (
-    *(
-        "nodes x each",
-        "batch",
-        "samples/s",
-        "per process",
-        "efficiency",
-        "data wait",
-        "all-reduce ms",
-        "GB/s",
-    ),
-    *("save s", "queue s", "first step s", "after requeue s"),
+    *("size", "batch", "samples/s", "of each", "efficiency", "data wait", "all-reduce ms", "GB/s", "save s"),
+    *("queue s", "1st step s", "requeue s"),
 )
 
 

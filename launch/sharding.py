@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from data_tools.config import ShardsConfig
 from launch.array import Member, submit_array
 from launch.commands import make_job
 from launch.job import Job
+from launch.overrides import one_process
 from launch.slurm import ALONE, submit_slurm
 from launch.terms import Terms
+from mmfm.config.schema import ClusterConfig
 
 JOBS_SUFFIX = ".jobs"
 
@@ -36,8 +38,11 @@ def submit_shards(
 def submit(config: ShardsConfig) -> str:
     """Submit `mmfm data shard` to Slurm and return the id of the job that ends it.
 
-    Logs and code are kept beside the shards, in OUTPUT.jobs: the folder itself holds shards alone.
+    Each job is one process of the profile. Logs and code are kept beside the shards, in OUTPUT.jobs: the
+    folder itself holds shards alone.
     """
+    cluster = ClusterConfig(**one_process(asdict(config.cluster), gpu=False))
+    config = replace(config, cluster=cluster)
     own = Path(config.output + JOBS_SUFFIX)
     job = make_job("data shard", config, own)
     if config.pack.tasks > 1:

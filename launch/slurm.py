@@ -28,6 +28,8 @@ START_MARK = 'echo "mmfm: start $((${SLURM_RESTART_COUNT:-0} + 1)) on $SLURM_JOB
 class ScriptExecutor(SlurmExecutor):
     """submitit's Slurm executor, also where there is no Slurm: the script can be shown anywhere."""
 
+    most_tasks = 1
+
     @classmethod
     def affinity(cls) -> int:
         """Always available; `submit_slurm` looks for sbatch itself."""
@@ -38,9 +40,8 @@ class ScriptExecutor(SlurmExecutor):
         return self._make_submission_file_text(self._submitit_command_str, uid="")
 
     def _num_tasks(self) -> int:
-        """The most tasks that there can be: `nodes` may be a range."""
-        nodes = str(self.parameters["nodes"]).rpartition("-")[2]
-        return int(nodes) * int(self.parameters["ntasks_per_node"])
+        """The most tasks that there can be."""
+        return self.most_tasks
 
 
 def sbatch_script(job: Job, cluster: ClusterConfig) -> str:
@@ -118,24 +119,36 @@ def make_executor(job: Job, cluster: ClusterConfig, terms: Terms = ALONE, behind
         "constraint": cluster.constraint,
         "exclude": cluster.exclude,
     }
-    fewest = cluster.min_nodes if job.trains else 0
+    size, tasks = _size(cluster, cluster.min_nodes if job.trains else 0)
+    executor.most_tasks = cluster.nodes * cluster.processes
     requeue = {"requeue": True} if cluster.chain == 1 or not job.trains else {"no-requeue": True}
     order = {"dependency": f"afterany:{behind}"} if behind else terms.options()
     executor.update_parameters(
         job_name=f"mmfm-{job.command}",
-        nodes=f"{fewest}-{cluster.nodes}" if 0 < fewest < cluster.nodes else cluster.nodes,
-        ntasks_per_node=cluster.processes,
-        cpus_per_task=cluster.cpus,
         time=max(1, round(cluster.hours * 60)),
         signal_delay_s=cluster.save_seconds,
         setup=[*_setup_lines(job, cluster), *terms.lines(executor.python)],
         teardown=teardown_lines(executor.python, log_folder(job)) if job.trains else None,
         # srun takes neither from sbatch by itself; without the first, a dead rank leaves the others waiting
-        srun_args=["--kill-on-bad-exit=1", f"--cpus-per-task={cluster.cpus}", "--distribution=block"],
-        additional_parameters={**requeue, **order, **cluster.extra},
+        srun_args=["--kill-on-bad-exit=1", *tasks, "--distribution=block"],
+        additional_parameters={**size, **requeue, **order, **cluster.extra},
         **{name: value for name, value in optional.items() if value},
     )
     return executor
+
+
+def _size(cluster: ClusterConfig, fewest: int) -> tuple[dict[str, object], list[str]]:
+    """sbatch's options on nodes and tasks, and srun's.
+
+    For a range of nodes sbatch is not told of tasks: it would count them for the fewest nodes, and then
+    never give more nodes than tasks.
+    """
+    processes, cpus = cluster.processes, cluster.cpus
+    if 0 < fewest < cluster.nodes:
+        size = {"nodes": f"{fewest}-{cluster.nodes}", "mincpus": processes * cpus}
+        return size, [f"--ntasks-per-node={processes}", f"--cpus-per-task={cpus}"]
+    size = {"nodes": cluster.nodes, "ntasks-per-node": processes, "cpus-per-task": cpus}
+    return size, [f"--cpus-per-task={cpus}"]
 
 
 def teardown_lines(python: str, folder: Path) -> list[str]:

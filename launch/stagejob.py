@@ -17,7 +17,7 @@ from pathlib import Path
 from submitit.slurm.slurm import SlurmJobEnvironment
 
 from launch.job import RESTARTS_VARIABLE
-from launch.queue import job_states
+from launch.queue import UNKNOWN, JobState, job_states
 from launch.records import Records, Stage
 from launch.stages import missing_part
 from mmfm.config.schema import PretrainConfig
@@ -27,6 +27,7 @@ from mmfm.training.failure import read_failures
 from mmfm.training.journal import Start
 from mmfm.training.runfolder import RunFolder
 
+ENDED_BY_SLURM = ("cancelled", "timeout", "completing")  # a script that ends by itself is still "running"
 REQUEUED = ("pending", "requeued", "requeue_hold")
 
 
@@ -48,12 +49,13 @@ def end(records: Records, stage: Stage, start: Start, part: bool, code: int) -> 
     if code == 0 and not missing:
         records.finish(stage, start)
         return 0
-    state = _state(start.job)
-    if state in REQUEUED:
+    job = _ask(start.job)
+    if job.state in REQUEUED or job.restarts > start.count:
         records[stage.name].note("requeued", start)
         return code
-    if state == "cancelled":
-        fail(records, stage, start, "cancelled", f"its job {start.job} was cancelled")
+    if job.state in ENDED_BY_SLURM:
+        why = f"Slurm ended its job {start.job}: cancelled, or out of time (cluster.hours)"
+        fail(records, stage, start, "cancelled", why)
     elif code == 0:
         fail(records, stage, start, "stopped", missing)
     else:
@@ -88,11 +90,11 @@ def this_start() -> Start:
     return Start(SlurmJobEnvironment().job_id, int(os.environ.get(RESTARTS_VARIABLE, 0)))
 
 
-def _state(job: str) -> str:
+def _ask(job: str) -> JobState:
     try:
-        return job_states([job])[job].state
+        return job_states([job])[job]
     except UserError:  # a node without Slurm's programs
-        return ""
+        return JobState(UNKNOWN)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ OTHER_STYLE = "red"  # failed, given up, timeout, node_fail, out_of_memory, sile
 COLUMNS = ("run", "job", "state", "nodes", "starts", "step", "loss", "samples/s", "left")
 GIVING_WAY = ("nodes", "job", "loss", "samples/s")  # where the terminal is narrow, in this order
 NUMBERS = ("step", "loss", "samples/s", "left")
+PICTURE_WIDTH = 100  # at the least, in columns
 UNLIMITED = 10_000  # columns of a file or a pipe
 
 
@@ -44,7 +45,7 @@ def status_table(overview: Overview, width: int = UNLIMITED) -> RenderableType:
         if _width(shown) <= width:
             break
         shown = _table(overview.runs, [name for name in COLUMNS if name not in GIVING_WAY[:count]])
-    notes = [Text(f"{run.run}: {run.note}") for run in overview.runs if run.note]
+    notes = [Text.assemble((f"{run.run}: ", "bold"), run.note) for run in overview.runs if run.note]
     trouble = [Text(overview.trouble, "red")] if overview.trouble else []
     return Group(shown, *notes, *trouble)
 
@@ -61,12 +62,12 @@ def keep_showing(show: Callable[[], RenderableType], seconds: float, console: Co
             time.sleep(seconds)
 
 
-def write_svg(command: str, shown: RenderableType, path: Path) -> None:
-    """Write what `command` shows as a picture of a terminal, as wide as it needs to be."""
-    width = max(len(command) + 2, _width(shown))
+def write_svg(command: str, overview: Overview, path: Path) -> None:
+    """Write what `command` shows as a picture of a terminal that is wide enough for the table."""
+    width = max(PICTURE_WIDTH, _width(_table(overview.runs, COLUMNS)))
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ {command}", "bold"))
-    console.print(shown)
+    console.print(status_table(overview))
     without_fonts = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # no web
     picture = console.export_svg(title="mmfm", code_format=without_fonts, unique_id="status")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from launch.queue import UNKNOWN, JobState, job_states
 from launch.runjobs import RunJobs
 from launch.wording import duration, host_names
 from mmfm.config.load import read_yaml
-from mmfm.errors import DataError, UserError
+from mmfm.errors import ConfigError, DataError, UserError
 from mmfm.training.beat import Beat, doing, read_beats
 from mmfm.training.journal import Start
 from mmfm.training.runfolder import RunFolder
@@ -116,15 +116,16 @@ def current_job(jobs: RunJobs, states: dict[str, JobState], chronicle: Chronicle
 
 
 def progress(run: Path) -> Progress:
-    """How far a run is; zeros before its first metrics."""
+    """How far a run is; zeros before its first metrics, and for a folder in disorder."""
     lines = [line for line in tail(RunFolder(run).metrics, 2) if line.endswith("}")]
-    if not lines:
+    try:
+        entry = json.loads(lines[-1])
+        step, samples, rate = int(entry["step"]), entry["samples"], entry["samples_per_s"]
+        steps = int(read_yaml(RunFolder(run).config).train.steps)
+        left = max(0, steps - step) * samples / step / rate if rate else None
+        return Progress(step, steps, entry["loss"], rate, left, time.time() - entry["time"])
+    except (ConfigError, LookupError, ValueError):
         return Progress()
-    entry = json.loads(lines[-1])
-    step, samples, rate = int(entry["step"]), entry["samples"], entry["samples_per_s"]
-    steps = int(read_yaml(RunFolder(run).config).train.steps)
-    left = max(0, steps - step) * samples / step / rate if rate else None
-    return Progress(step, steps, entry["loss"], rate, left, time.time() - entry["time"])
 
 
 def _shown_state(job: str, state: JobState, chronicle: Chronicle) -> str:

@@ -12,8 +12,7 @@ from launch.cli.words import add_command, add_recipe, at_least
 SHARD = """\
   mmfm data shard configs/data/derm.yaml root=DATA output=runs/first/shards
   mmfm data shard configs/data/derm.yaml root=DATA output=OUT split.test=0.3 pack.short_side=256
-  mmfm data shard configs/data/derm.yaml root=DATA output=OUT cluster=slurm cluster.gpus='' \\
-      cluster.processes=1 pack.tasks=8
+  mmfm data shard configs/data/derm.yaml root=DATA output=OUT cluster=slurm pack.tasks=8
 
 Run again after an interruption, it goes on; finished, it returns at once.
 """

@@ -11,8 +11,9 @@ from launch.cli.words import add_command, add_recipe
 PIPELINE = """\
   mmfm pipeline configs/pipeline/derm_cpu.yaml data.root=DATA run.name=first
   mmfm pipeline configs/pipeline/demo.yaml stages.pretrain.set.train.steps=100
-  mmfm pipeline configs/pipeline/demo.yaml cluster=slurm cluster.nodes=4
-  mmfm pipeline configs/pipeline/demo.yaml --status
+  mmfm pipeline configs/pipeline/derm_cluster.yaml data.root=DATA run.name=big cluster=slurm \\
+      cluster.nodes=4
+  mmfm pipeline configs/pipeline/derm_cluster.yaml data.root=DATA run.name=big --status
 
 Stages that are finished and whose input has not changed are passed over, so the same command
 goes on after an interruption. On Slurm each stage is a job that starts when those before it have

@@ -71,7 +71,7 @@ def run_status(args: argparse.Namespace) -> int:
     from rich.console import RenderableType
 
     from launch.runjobs import find_runs
-    from launch.statustable import UNLIMITED, keep_showing, status_console, status_table, write_svg
+    from launch.statustable import keep_showing, status_console, status_table, write_svg
     from launch.watch import overview
 
     console = status_console()
@@ -82,7 +82,7 @@ def run_status(args: argparse.Namespace) -> int:
     if args.watch is not None:
         keep_showing(lambda: table(console.width), args.watch, console)
     elif args.svg:
-        write_svg(f"mmfm status {args.folder}", table(UNLIMITED), args.svg)
+        write_svg(f"mmfm status {args.folder}", overview(find_runs(args.folder)), args.svg)
     else:
         console.print(table(console.width))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -56,7 +57,9 @@ def _outline(config: ModelConfig, image_size: int, max_tokens: int) -> DualEncod
     tokenizer = load_tokenizer(config.text, lambda: ["its entries are counted by the recipe"])
     entries = config.text.vocab_size if fitted else tokenizer.vocab_size
     text_config = _without_weights(config.text) if config.text.name else config.text
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        # the weights of an image tower are read, to see that they fit, and go nowhere
+        warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter.*")
         image = build_image_tower(config.image, image_size)
         text = build_text_tower(text_config, entries, tokenizer.pad_id, max_tokens)
         return DualEncoder(image, text, ModelSpec("dual", config, image_size, max_tokens, tokenizer))

@@ -80,7 +80,7 @@ def commit(draft: Path, position: Position) -> Path:
     paths = [path for path in sorted(draft.rglob("*")) if path.is_file()]
     files = {str(path.relative_to(draft)): _describe(path) for path in paths}
     for path in [*paths, *{path.parent for path in paths}]:
-        _sync(path)
+        sync(path)
     manifest = {"schema": 1, **asdict(position), "files": files}
     write_atomically(draft / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     final = draft.parent / folder_name(position.step)
@@ -90,7 +90,7 @@ def commit(draft: Path, position: Position) -> Path:
             return final
         final.rename(draft.parent / f".damaged-{final.name}-{os.getpid()}")
     draft.rename(final)
-    _sync(draft.parent)
+    sync(draft.parent)
     write_atomically(draft.parent / "latest", final.name + "\n")
     return final
 
@@ -194,7 +194,7 @@ def _step_of(folder: Path) -> int:
     return int(folder.name.removeprefix(PREFIX))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Flush a file, or the entries of a folder, so that it survives a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:

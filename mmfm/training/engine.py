@@ -6,6 +6,7 @@ It owns devices, precision, ZeRO, accumulation, clipping and the saved state. Th
 from __future__ import annotations
 
 import math
+import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -157,15 +158,16 @@ class Engine:
         state: dict[str, Tensor] | None = self.accelerator.get_state_dict(self._engine)
         return state
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path) -> dict[str, int]:
         """Write the state for exact continuation into `folder/engine`. Collective.
 
-        Raises what kept this rank from writing, when all ranks are through.
+        Returns the files that this rank wrote, with their bytes. Raises what kept it from writing, when all
+        ranks are through.
         """
         self._engine.save_checkpoint(
             str(folder), tag=ENGINE_TAG, save_latest=False, exclude_frozen_parameters=True
         )
-        self._writer.raise_error()
+        return self._writer.finish()
 
     def load(self, folder: Path, position: Position) -> None:
         """Continue from `folder/engine`, whatever the number of ranks that saved it. Collective.
@@ -250,9 +252,18 @@ def run_on_first_rank(action: Any) -> Any:
         try:
             answer[0] = action()
         except Exception as error:  # passed on, not swallowed
-            answer[1] = error
+            answer[1] = portable(error)
     if distributed.world_size() > 1:
         dist.broadcast_object_list(answer, src=0)
     if answer[1] is not None:
         raise answer[1]
     return answer[0]
+
+
+def portable(error: Exception) -> Exception:
+    """`error`, or where it cannot travel to other ranks, one that says the same."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

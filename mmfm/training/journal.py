@@ -3,7 +3,7 @@
 `journal.jsonl` is what `mmfm status` tells, what counts failures, and what keeps a stale process from
 writing: the run belongs to the start that claimed it last. Rank 0 of each start writes it, and the launcher.
 
-    submitted   nodes, processes                  by the launcher, when Slurm has taken the job
+    submitted   nodes, processes                  by the launcher: Slurm has taken the job, or it begins here
     start       nodes (host names), processes     the start claims the run; before anything else
     ready       step, allreduce_gbps, allreduce_ms    the process group stands and the state is loaded
     stepped     step                              the first step of this start is done

@@ -22,6 +22,8 @@ from mmfm.training.task import Task
 
 OnSaved = Callable[[Path, int], None]  # told of a checkpoint that stays, and its step
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # torch and safetensors have errors of their own
+VISIBLE_SECONDS = 90.0
+LOOK_SECONDS = 0.2
 SHOWN = 3  # ranks that a message names; one full disk fails them all
 
 
@@ -73,8 +75,8 @@ class Saver:
         draft: Path = run_on_first_rank(lambda: self._write(self._begin, position))
         try:
             state = self._engine.state_dict()
-            agree(failure_of(lambda: self._engine.save(draft)))
-            sealed: Path = run_on_first_rank(lambda: self._write(self._seal, draft, position, state))
+            files = self._write_together(draft)
+            sealed: Path = run_on_first_rank(lambda: self._write(self._seal, draft, position, state, files))
         except SaveError:
             if distributed.rank() == 0:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -85,11 +87,29 @@ class Saver:
         self._fence.check()
         return checkpoint.begin(self._checkpoints, position.step, self._fence.start)
 
-    def _seal(self, draft: Path, position: Position, state: Any) -> Path:
+    def _write_together(self, draft: Path) -> dict[str, int]:
+        """Have each rank write its share. Returns all files with their bytes, or raises `SaveError`."""
+        cause, files = "", {}
+        try:
+            files = self._engine.save(draft)
+        except WRITE_ERRORS as error:
+            cause = describe(error)
+        everyone = list(enumerate(gather_objects((cause, node_name(), files))))
+        found = [where(cause, rank, node) for rank, (cause, node, _) in everyone if cause]
+        if found:
+            more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            raise SaveError("; ".join(found[:SHOWN]) + more)
+        return {path: size for _, (_, _, files) in everyone for path, size in files.items()}
+
+    def _seal(self, draft: Path, position: Position, state: Any, files: dict[str, int]) -> Path:
         self._task.save_model(draft / "model", state)
+        wait_for_files(files)
         self._fence.check()
         sealed = checkpoint.commit(draft, position)
-        checkpoint.retain(sealed, self._config.keep, self._config.keep_every)
+        try:
+            checkpoint.retain(sealed, self._config.keep, self._config.keep_every)
+        except OSError as error:
+            say(f"warning: older checkpoints are not deleted: {describe(error)}")
         return sealed
 
     def _write(self, action: Callable[..., Path], *arguments: Any) -> Path:
@@ -115,22 +135,19 @@ class Saver:
                 say(f"warning: after the save of step {step}: {describe(error)}")
 
 
-def failure_of(action: Callable[[], None]) -> str:
-    """What keeps `action` from writing; empty if nothing does."""
-    try:
-        action()
-    except WRITE_ERRORS as error:
-        return describe(error)
-    return ""
+def wait_for_files(files: dict[str, int]) -> None:
+    """Wait until files of other nodes are here as well, with their bytes. Shared folders may take their time.
 
-
-def agree(cause: str) -> None:
-    """Raise `SaveError` on all ranks if one of them has a `cause`. Collective."""
-    everyone = enumerate(gather_objects((cause, node_name())))
-    found = [where(cause, rank, node) for rank, (cause, node) in everyone if cause]
-    if found:
-        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        raise SaveError("; ".join(found[:SHOWN]) + more)
+    Without this, a checkpoint could be sealed with less than all that was written.
+    """
+    end = time.monotonic() + VISIBLE_SECONDS
+    for name, size in files.items():
+        path = Path(name)
+        while not (path.is_file() and path.stat().st_size == size):
+            if time.monotonic() > end:
+                raise OSError(f"{path} is not here with its {size} bytes after {VISIBLE_SECONDS:g} s")
+            time.sleep(LOOK_SECONDS)
+            list(path.parent.iterdir())  # has a network disk look again
 
 
 def describe(error: Exception) -> str:

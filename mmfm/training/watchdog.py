@@ -29,6 +29,7 @@ BEAT_SECONDS = 5.0  # between two beats, and two looks for an alarm, in a folder
 GRACE_SECONDS = 2 * BEAT_SECONDS  # for the other ranks to speak, before the end of one ends them all
 SILENT_SECONDS = 3 * BEAT_SECONDS  # without a beat of a rank: it was stopped or killed, or its node is lost
 SHOWN = 8  # silent ranks in a message
+EXIT_SECONDS = 120  # for a process that failed to leave: threads and libraries may keep it
 FOREVER_SECONDS = 30 * 86400
 
 
@@ -74,6 +75,8 @@ class Watchdog:
         self._over.set()
         self._thread.join()
         faulthandler.cancel_dump_traceback_later()
+        if kind is not None and self._folder is not None:  # a process of a job, which is about to end
+            faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True)
 
     def phase(self, name: str, step: int | None = None, slow: bool = False) -> None:
         """Say what comes now, at which step (as before by default). Slow phases have the limit of a start."""

@@ -64,6 +64,12 @@ def test_a_killed_rank_is_named_and_the_job_starts_again(
     assert changes(scontrol) == ["requeue 7"]
 
 
+def test_a_lost_node_that_still_ends_is_not_the_cause(job: Job, logs: Path) -> None:
+    (logs / "log").write_text(f"srun: error: n9: task 0: Exited with exit code 2\n{KILLED.splitlines()[1]}\n")
+    ended(job, logs)
+    assert job.journal.events()[1].values["nodes"] == ["n2"]
+
+
 def test_a_users_mistake_is_not_repeated(job: Job, logs: Path, scontrol: Path) -> None:
     leave(logs, 0, Failure(0, "user", "the shards are gone", "DataError", "n1"))
     assert ended(job, logs) == 2

@@ -8,6 +8,7 @@ import pytest
 
 from launch.claim import GivenUpError, claim, is_done
 from mmfm.training.journal import Journal, StaleError, Start
+from mmfm.training.runfolder import RunFolder
 
 
 @pytest.fixture
@@ -56,8 +57,11 @@ def test_jobs_of_a_chain_count_together(journal: Journal) -> None:
         take(journal, "9")
 
 
-def test_a_run_is_done_when_it_says_so(journal: Journal) -> None:
-    take(journal, "7")
-    assert not is_done(journal)
-    journal.append("done", Start("7"), step=40)
-    assert is_done(journal)
+def test_a_run_is_done_when_it_says_so_and_its_last_checkpoint_is_there(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    take(folder.journal, "7")
+    assert not is_done(folder)
+    folder.journal.append("done", Start("7"), step=40)
+    assert not is_done(folder)
+    (folder.checkpoints / "step_00000040").mkdir(parents=True)
+    assert is_done(folder)

@@ -84,7 +84,7 @@ def test_an_unknown_key_names_the_nearest(capsys: pytest.CaptureFixture[str]) ->
     [
         (["pretrain", "no/such.yaml"], "no/such.yaml not found"),
         (["pretrain", DEMO, "train.steps=many"], "train.steps"),
-        (["pretrain", DEMO, "cluster=nowhere"], "Profiles: local, slurm"),
+        (["pretrain", DEMO, "cluster=nowhere"], "Profiles: biowulf, local, slurm"),
         (["pretrain", DEMO], "data.shards is not set"),
         (["pretrain", DEMO, "data.shards=no/shards"], "no/shards"),
         (["pretrain", DEMO, "data.shards=x", "cluster.nodes=2"], "cluster=slurm"),
@@ -137,7 +137,8 @@ def test_a_profile_goes_over_the_recipe_and_single_keys_over_the_profile(
 def test_a_dry_run_checks_the_shards_and_shows_the_job(
     shards_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [f"data.shards={shards_folder}", f"run.root={tmp_path}", "run.name=dry", "--dry-run"]
+    where = [f"data.shards={shards_folder}", f"run.root={tmp_path}", "run.name=dry", "--dry-run"]
+    words = ["train.global_batch=32", *where]
     code, text, messages = run(capsys, "pretrain", DEMO, *words)
     assert code == 0 and "samples in train" in messages
     assert "2 on this machine, 1 threads each" in text and str(tmp_path / "dry") in text

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from launch import evals
 from launch.commands import load_config, make_job
 from launch.evals import EvalSubmitter, fresh_environment
 from mmfm.config.schema import EvalsConfig
@@ -69,39 +68,48 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return found
 
 
-def wait() -> None:
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    """Checkpoints of the steps 2, 4, 6 and 8."""
+    folder = tmp_path / "r" / "checkpoints"
+    for step in (2, 4, 6, 8):
+        (folder / f"step_{step:08d}").mkdir(parents=True)
+    return folder
+
+
+def save(submit: EvalSubmitter, checkpoints: Path) -> None:
+    submit(checkpoints / "step_00000008", 8)
     for thread in threading.enumerate():
         if thread.name == "submit-evaluation":
             thread.join(20)
 
 
-def test_only_saves_at_the_set_steps_are_evaluated_and_only_once(
-    tmp_path: Path, submitted: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+def test_only_set_steps_are_evaluated_and_only_once(
+    checkpoints: Path, submitted: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    submit = EvalSubmitter(settled(f"run.root={tmp_path}", "evals.set.suites=[probe]"))
-    for step in (2, 4, 6, 8):
-        submit(tmp_path / f"step_{step}", step)
-    wait()
-    assert [Path(one["config"]["checkpoint"]).name for one in submitted] == ["step_4", "step_8"]
-    assert "evaluation of step 4 submitted as Slurm job 77" in capsys.readouterr().err
-    results = tmp_path / "r" / "evals" / "step_00000004"
-    results.mkdir(parents=True)
-    (results / "probe.json").write_text("{}")
-    submit(tmp_path / "step_4", 4)
-    wait()
+    submit = EvalSubmitter(settled(f"run.root={checkpoints.parents[1]}"))
+    save(submit, checkpoints)
+    names = sorted(Path(one["config"]["checkpoint"]).name for one in submitted)
+    assert names == ["step_00000004", "step_00000008"]
+    assert "evaluation of step_00000004 submitted as Slurm job 77" in capsys.readouterr().err
+    save(submit, checkpoints)
     assert len(submitted) == 2
 
 
-def test_a_submission_that_fails_is_said_and_not_raised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_submission_that_fails_is_said_and_tried_again_after_the_next_save(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def late(*_: Any, **__: Any) -> None:
-        raise subprocess.TimeoutExpired("sbatch", 300)
+    answers = [subprocess.CompletedProcess([], 2, "", "mmfm: error: the queue is full\n")] * 2
 
-    monkeypatch.setattr(evals.subprocess, "run", late)
-    EvalSubmitter(settled())(tmp_path, 4)
-    wait()
-    assert "the evaluation of step 4 is not submitted" in capsys.readouterr().err
+    def run(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
+        return answers.pop() if answers else subprocess.CompletedProcess([], 0, "78\n", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    submit = EvalSubmitter(settled(f"run.root={checkpoints.parents[1]}"))
+    save(submit, checkpoints)
+    assert capsys.readouterr().err.count("is not submitted: mmfm: error: the queue is full") == 2
+    save(submit, checkpoints)
+    assert capsys.readouterr().err.count("submitted as Slurm job 78") == 2
 
 
 def test_an_evaluation_inherits_nothing_of_the_job_it_is_submitted_from() -> None:

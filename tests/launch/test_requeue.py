@@ -64,6 +64,25 @@ def test_a_job_that_slurm_is_ending_is_left_alone(
     assert state in capsys.readouterr().err
 
 
+def test_a_controller_that_is_being_restarted_is_asked_again(
+    scontrol: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scontrol / "state").write_text("")
+    monkeypatch.setattr("launch.requeue.time.sleep", lambda _: (scontrol / "state").write_text("RUNNING"))
+    requeue(0, journal, START)
+    assert changes(scontrol) == ["requeue 7"]
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_a_controller_that_never_answers_is_not_asked_for_ever(
+    scontrol: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scontrol / "state").write_text("")
+    monkeypatch.setattr("launch.requeue.time.sleep", lambda _: None)
+    assert not ask_again(journal, START, [])
+    assert not changes(scontrol)
+
+
 def test_a_refusal_is_passed_on_with_a_way_out(
     scontrol: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -169,12 +169,12 @@ def test_weak_scaling_grows_the_batch_and_strong_does_not(shards_folder: Path, t
 
 def test_runs_on_slurm_are_short_and_of_one_size(shards_folder: Path, tmp_path: Path) -> None:
     words = ["cluster=slurm", "cluster.min_nodes=1", "cluster.gpus=a100:4", "nodes=1,2", "train.steps=200"]
-    made = plan(shards_folder, tmp_path, "weak", *words)
+    made = plan(shards_folder, tmp_path, "weak", "train.global_batch=16", *words)
     for _, _, config in made.trials:
         assert (config.train.steps, config.log.every, config.checkpoint.every) == (200, 10, 50)
         assert config.cluster.min_nodes == 0
     assert [size.world for size, _, _ in made.trials] == [4, 8]
-    words = ["cluster=slurm", "cluster.gpus=a100:4", "processes=2", "log.every=1"]
+    words = ["cluster=slurm", "cluster.gpus=a100:4", "processes=2", "log.every=1", "train.global_batch=16"]
     (_, _, config) = plan(shards_folder, tmp_path, "strong", *words).trials[0]
     assert (config.cluster.gpus, config.cluster.processes) == ("a100:2", 2)
     assert (config.train.steps, config.log.every) == (100, 1)
@@ -197,8 +197,8 @@ def test_a_run_is_disturbed_in_its_middle_and_once(tmp_path: Path) -> None:
 def test_together_is_refused_on_one_machine(
     shards_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["bench", "scaling", RECIPE, "--together", "processes=1,2", f"data.shards={shards_folder}"]
-    assert main([*words, f"run.root={tmp_path}"]) == 2
+    words = ["bench", "scaling", RECIPE, "--together", "processes=1,2", "train.global_batch=16"]
+    assert main([*words, f"data.shards={shards_folder}", f"run.root={tmp_path}"]) == 2
     assert "--together" in capsys.readouterr().err
 
 

@@ -59,6 +59,14 @@ def test_site_settings_appear_only_if_given(tmp_path: Path) -> None:
     assert set(setup) <= set(lines[:start])
 
 
+def test_a_range_of_nodes_is_not_narrowed_by_a_number_of_tasks(tmp_path: Path) -> None:
+    lines = script(tmp_path, nodes=16, min_nodes=2)
+    assert {"#SBATCH --nodes=2-16", "#SBATCH --mincpus=32"} <= set(lines)
+    assert not any(line.startswith("#SBATCH") and "tasks" in line for line in lines)
+    srun = next(line for line in lines if line.startswith("srun "))
+    assert "--ntasks-per-node=4 --cpus-per-task=8" in srun
+
+
 def test_a_profile_says_how_its_site_wants_things(tmp_path: Path) -> None:
     lines = script(
         tmp_path,

@@ -88,13 +88,25 @@ def test_a_failure_cancels_all_that_wait_and_says_why(
         assert records[name].status.cause == "not run: draw failed: rank 0 on n7: OSError: no ink"
 
 
-@pytest.mark.parametrize("state", ["pending", "requeued"])
+@pytest.mark.parametrize(("state", "restarts"), [("pending", 1), ("requeued", 0), ("completing", 1)])
 def test_a_requeue_cancels_nothing(
-    records: Records, say_state: Any, monkeypatch: pytest.MonkeyPatch, state: str
+    records: Records, say_state: Any, monkeypatch: pytest.MonkeyPatch, state: str, restarts: int
 ) -> None:
-    say_state(job1=JobState(state, queued=True))
+    """While its processes leave, a requeued job looks like a cancelled one but for the count of starts."""
+    say_state(job1=JobState(state, queued=True, restarts=restarts))
     assert end(records, monkeypatch, 1) == 1
     assert states(records) == ["requeued", "submitted", "submitted"]
+
+
+@pytest.mark.parametrize("code", [0, 143])
+def test_a_job_that_is_cancelled_says_so(
+    records: Records, say_state: Any, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Its script dies of SIGTERM, with the exit code of whatever it did last."""
+    say_state(job1=JobState("completing", queued=True))
+    assert end(records, monkeypatch, code) == (code or 1)
+    assert states(records) == ["cancelled", "cancelled", "cancelled"]
+    assert "Slurm ended its job 1" in records["page"].status.cause
 
 
 def test_a_part_of_a_stage_does_not_finish_it_but_may_fail_it(
@@ -118,7 +130,8 @@ def test_a_job_may_say_that_it_runs_before_its_submission_is_written(records: Re
 
 
 def test_whoever_looks_writes_down_the_end_of_jobs_that_could_not(records: Records, say_state: Any) -> None:
-    say_state(job1=JobState("running", queued=True))
+    gone = {"job2": JobState("cancelled"), "job3": JobState("cancelled")}
+    say_state(job1=JobState("running", queued=True), **gone)
     assert settle(records, records.stages) == {"draw": "1"}  # the others were cancelled by hand
     assert states(records) == ["submitted", "cancelled", "cancelled"]
     records["draw"].note("running", Start("1"))

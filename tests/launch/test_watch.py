@@ -13,6 +13,7 @@ from rich.console import Console
 
 from launch.chronicle import Chronicle
 from launch.cli import main
+from launch.follow import tail
 from launch.runjobs import SILENT_SECONDS, RunJobs, find_runs
 from launch.statustable import keep_showing, status_table
 from launch.watch import Overview, Progress, RunStatus, log_file, overview
@@ -89,7 +90,7 @@ def test_a_running_job(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     write_journal(run, ("ready", SECOND, {"step": 9}), ("stepped", SECOND, {"step": 10}))
     status = seen(run)
     assert (status.job, status.state, status.failures) == ("10", "running", 0)
-    assert status.note == "saved and left: asked to by SIGUSR2"
+    assert status.note == "start 1: saved and left: asked to by SIGUSR2"
     done = status.progress
     assert (done.step, done.steps, done.loss) == (20, 100, 2.5)  # of the last whole line
     assert done.seconds_left == pytest.approx(80)
@@ -138,17 +139,17 @@ def test_failures_are_counted_over_the_run_and_the_last_cause_is_told(
     assert (seen(run).starts, seen(run).failures) == (3, 2)
     assert seen(run).note == "waits for BeginTime"
     slurm(tmp_path, monkeypatch, squeue=RUNNING)
-    assert seen(run).note == "no space left"
+    assert seen(run).note == "start 3: no space left"
     write_journal(run, ("given_up", starts[2], {"cause": "3 failures in a row"}))
     slurm(tmp_path, monkeypatch, squeue="", sacct="10|FAILED|n1")
-    assert (seen(run).state, seen(run).note) == ("given up", "3 failures in a row")
+    assert (seen(run).state, seen(run).note) == ("given up", "start 3: 3 failures in a row")
 
 
 def test_a_save_that_failed_is_told_until_one_succeeds(run: Path) -> None:
     write_journal(
         run, ("start", FIRST, NODES), ("save_failed", FIRST, {"step": 5, "cause": "disk full on n2"})
     )
-    assert Chronicle.of(run).last_cause == "could not save: disk full on n2"
+    assert Chronicle.of(run).last_cause == "start 1: could not save: disk full on n2"
     write_journal(run, ("saved", FIRST, {"step": 10}))
     assert Chronicle.of(run).last_cause == ""
 
@@ -162,6 +163,17 @@ def test_a_slow_run_tells_where_it_is(run: Path, tmp_path: Path, monkeypatch: py
     assert seen(run).note == ""
     write_metrics(run, age=200)
     assert seen(run).note == "rank 3 on n2: waiting for data (step 21) for 5 min"
+
+
+def test_a_folder_in_disorder_does_not_hide_the_others(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm(tmp_path, monkeypatch, squeue=RUNNING, sacct="")
+    (run / "config.yaml").unlink()
+    assert (seen(run).state, seen(run).progress.step) == ("running", 0)
+    (run / "config.yaml").write_text("train: {steps: 100}\n")
+    (run / "metrics.jsonl").write_text('{"step"}\n')
+    assert seen(run).progress.step == 0
 
 
 def test_a_local_run_is_judged_by_what_it_writes(tmp_path: Path) -> None:
@@ -195,7 +207,7 @@ def test_the_table(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     told = "10 running n[1-2] 2, 1 failed 20/100 2.500 16 1 min 20 s"
     *_, row, note = printed(overview([run]), 200)
     assert row.split() == [str(run), *told.split()]
-    assert note == f"{run}: n1 lost"
+    assert note == f"{run}: start 1: n1 lost"
 
 
 def printed(found: Overview, width: int) -> list[str]:
@@ -211,6 +223,14 @@ def test_where_there_is_little_room_some_columns_give_way_and_none_is_cut() -> N
     assert head.split() == ["run", "state", "starts", "step", "samples/s", "left"]
     assert row.split()[-4:] == ["2", "h", "14", "min"] and len(row) <= 80
     assert printed(Overview([run]), 60)[0].split() == ["run", "state", "starts", "step", "left"]
+
+
+def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
+    lines = [f"{'x' * 99}{number}" for number in range(1000)]
+    (tmp_path / "log").write_text("\n".join(lines) + "\n")
+    assert tail(tmp_path / "log", 3) == lines[-3:]
+    assert len(tail(tmp_path / "log", 1000)) < 1000
+    assert tail(tmp_path / "none", 3) == []
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -23,7 +23,7 @@ RECIPE = str(ROOT / "configs" / "pretrain" / "demo.yaml")
 SBATCH = ROOT / "slurm" / "sbatch" / "mmfm.sbatch"
 STEPS = 40
 NODES, PROCESSES = 2, 2
-RUN_SECONDS = 180.0
+RUN_SECONDS = 300.0
 POLL_SECONDS = 0.2
 
 

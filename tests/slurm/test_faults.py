@@ -22,7 +22,7 @@ ALONE = ["cluster.nodes=1", "cluster.processes=1", "cluster.gpus=1"]
 PAIR = ["cluster.nodes=2", "cluster.processes=1", "cluster.gpus=1"]
 WHOLE_NODE = "cluster.memory_gb=3"  # no room for another job beside
 FOR_EVER = "train.steps=1000000"
-SECONDS = 120
+SECONDS = 240
 Submit = Callable[..., Any]
 
 
@@ -95,19 +95,20 @@ def test_time_limit_requeues_a_chain_goes_on_and_a_crash_loop_ends(submit: Submi
         *ALONE,
         FOR_EVER,
         "checkpoint.every=1000000",
-        "cluster.hours=0.01",
-        "cluster.save_seconds=20",
+        "cluster.hours=0.034",  # two minutes
+        "cluster.save_seconds=80",
         name="limited",
     )
-    crashing = submit(*ALONE, "optim.lr=1e30", "cluster.max_failures=2", name="crashing")
+    # Of every process only, so that the job's script can still say why.
+    crashing = submit(*ALONE, "cluster.setup=['ulimit -t 3']", "cluster.max_failures=2", name="crashing")
     until(lambda: crashing.fact("JobState") == "FAILED", "end of the crash loop")
     assert crashing.fact("Restarts") == "1"
     (given_up,) = events(crashing, "given_up")
-    assert given_up.values["cause"].count("is not finite") == 2
+    assert given_up.values["cause"].count("CPU time limit exceeded") == 2
     assert "rank 0 on n" in crashing.log(0) and "the run stays down" in crashing.log(0)
 
     limited.wait_for(lambda: limited.fact("Restarts") == "1", "requeue at the time limit")
-    (left,) = events(limited, "left")
+    left = events(limited, "left")[0]
     limited.wait_for(lambda: events(limited, "start")[-1].start.count == 1, "next start")
     limited.wait_for_step(left.values["step"] + 1)
     limited.cluster.run("scancel", limited.job)

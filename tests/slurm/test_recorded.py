@@ -25,7 +25,7 @@ from slurm.testbed.cluster import Cluster
 PREEMPT_AT, CUT_AT = 5, 24  # steps
 ENDS = ("preempted", "n4 lost, n3 drained")
 SECONDS = 180.0
-EXACT, CLOSE = 1e-6, 2e-4  # on as many nodes, and on fewer
+TOLERANCE = 1e-4  # of a sum over fewer nodes; it is below 1e-6 as a rule
 
 
 @dataclass
@@ -73,7 +73,7 @@ def breakable(cluster: Cluster) -> Iterator[Cluster]:
     end = time.monotonic() + SECONDS
     while set(cluster.run("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()) != set(names):
         assert time.monotonic() < end, cluster.status()
-        for name in cluster.run("sinfo", "-h", "-N", "-t", "drain", "-o", "%N").split():
+        for name in set(cluster.run("sinfo", "-h", "-N", "-t", "drain", "-o", "%N").split()):
             cluster.run("scontrol", "update", f"NodeName={name}", "State=RESUME")
         time.sleep(0.5)
 
@@ -101,9 +101,9 @@ def test_run_is_preempted_loses_a_node_and_ends_on_two_with_the_same_losses(
     resumed = [event.values["step"] for event in record.events("ready")]
     assert resumed == [0, left.values["step"], max(saves)]  # nothing but the work since the last save is lost
     before, after = runs.losses(local_run), runs.losses(run.folder)
-    assert after == pytest.approx(before, abs=CLOSE)
-    same = {step: loss for step, loss in after.items() if step <= resumed[2]}
-    assert same == pytest.approx({step: before[step] for step in same}, abs=EXACT)
+    assert after == pytest.approx(before, abs=TOLERANCE)
+    wide = range(1, max(saves) + 1)
+    assert [after[step] for step in wide] == [before[step] for step in wide]  # bit for bit
 
     parts = parts_of(RunFolder(run.folder).journal.events(), list(record.seen.values()), ENDS)
     picture = draw(parts, before, subtitle(before, after, resumed[2]))

@@ -30,8 +30,9 @@ def test_run_outlives_a_full_disk_a_hanging_rank_and_a_truncated_checkpoint(
     # The disk for the checkpoints is mounted inside the sandbox: only commands that run there see its files.
     disk = tmp_path / "run" / "checkpoints"
     disk.mkdir(parents=True)
-    cluster.run("mount", "-t", "tmpfs", "-o", f"size={TOO_SMALL}", "tmpfs", str(disk))
+    cluster.run("mount", "-t", "tmpfs", "-o", f"size={ROOMY}", "tmpfs", str(disk))
     run = submit(*TWO_NODES, *SAVING)
+    cluster.run("mount", "-o", f"remount,size={TOO_SMALL}", str(disk))
     run.wait_for(lambda: bool(events(run, "save_failed")), "failed save")
     cluster.run("mount", "-o", f"remount,size={ROOMY}", str(disk))
     run.wait_for(lambda: len(events(run, "saved")) >= 2, "two saves")

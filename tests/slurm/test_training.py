@@ -50,10 +50,7 @@ def test_job_survives_a_signal_and_a_requeue_with_the_same_losses(
     assert runs.losses(run.folder) == pytest.approx(runs.losses(local_run), abs=2e-4)  # two ranks, not four
 
 
-def test_preempted_job_goes_on_and_cancelled_job_does_not(
-    submit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "250")  # of the status table
+def test_preempted_job_goes_on_and_cancelled_job_does_not(submit: Callable[..., Any]) -> None:
     alone = ["cluster.nodes=1", "cluster.processes=1", "cluster.gpus=1"]
     run = submit("checkpoint.every=10000", "train.steps=2000", "cluster.partition=low", *alone)
     run.wait_for_step(2)
@@ -62,16 +59,12 @@ def test_preempted_job_goes_on_and_cancelled_job_does_not(
     )
     run.wait_for(lambda: run.fact("Restarts") == "1", "requeue after the preemption")
     run.wait_for_step(stops(run.log(0))[0] + 1)
-    status = run.cluster.run("mmfm", "status", str(run.folder)).splitlines()[-1].split()
-    assert status[:5] == [str(run.folder), run.job, "running", status[3], "2"]
-    assert status[5].endswith("/2000") and float(status[6]) > 0
     assert "continuing" in run.cluster.run("mmfm", "logs", str(run.folder))
     run.cluster.run("mmfm", "cancel", str(run.folder))
     run.wait_for(lambda: run.fact("JobState") == "CANCELLED", "cancellation")
     assert "does not requeue itself" in run.log(0)
     assert len(stops(run.log(0))) == 2  # it saved both times
     assert list((run.folder / "checkpoints").glob(f"step_*{stops(run.log(0))[1]}/manifest.json"))
-    assert " cancelled " in run.cluster.run("mmfm", "status", str(run.folder))
 
 
 def stops(log: str) -> list[int]:

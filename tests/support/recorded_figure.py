@@ -69,7 +69,7 @@ def _losses(parts: Sequence[Part], undisturbed: dict[int, float]) -> Markup:
     y_ticks = nice_ticks(min(losses), max(losses))
     x_ticks = [tick for tick in nice_ticks(0, steps, about=8) if tick <= steps]
     axes = Axes(0, steps, y_ticks[0], y_ticks[-1], LEFT, RIGHT, *UPPER)
-    looks = [("c wide", "never disturbed, on 4 nodes"), ("a", "this run on 4 nodes"), ("b", "on 2 nodes")]
+    looks = [("c wide", "never disturbed, 4 processes"), ("a", "this run on 4 nodes"), ("b", "on 2 nodes")]
     drawn = [
         figure.plot(axes, "Loss by step", _labels(x_ticks), _labels(y_ticks)),
         figure.legend(RIGHT, axes.top - 16, looks),
@@ -105,12 +105,13 @@ def _times(parts: Sequence[Part]) -> Markup:
         high = bool(done) and done[-1][1] > 0.7 * y_ticks[-1]
         words = f"starts on {_span(part.nodes)}"
         drawn.append(figure.text(place + 6, axes.bottom - 8 if high else axes.top + 14, words))
-        if part.lost:
-            words = f"{_span(sorted(str(line.step) for line in part.lost), 'steps ')} done again"
-            drawn.append(figure.text(axes.x(again[-1][0]) + 8, axes.y(again[-1][1]) - 8, words, "soft"))
-        if part.end and done:
-            spot = again[-1] if again else done[-1]
-            drawn.append(figure.text(axes.x(spot[0]) + 8, axes.y(spot[1]) + 6, part.end))
+        if part.lost:  # to the right of them is nothing for a while
+            words = f"{_span([str(line.step) for line in part.lost], 'steps ')} done again"
+            place = axes.x(again[-1][0]) + 8
+            drawn.append(figure.text(place, axes.y(again[-1][1]) - 8, words, "soft"))
+            drawn.append(figure.text(place, axes.y(again[-1][1]) + 6, part.end))
+        elif part.end and done:
+            drawn.append(figure.text(axes.x(done[-1][0]) - 10, axes.y(done[-1][1]) + 2, part.end, "", "end"))
     return Markup("").join(drawn)
 
 

@@ -15,7 +15,7 @@ from forked_ranks import RankForker
 from torch import nn
 
 from mmfm.config.schema import CheckpointConfig, OptimConfig, TrainConfig
-from mmfm.training import checkpoint
+from mmfm.training import checkpoint, saver
 from mmfm.training.checkpoint import Position, SaveError
 from mmfm.training.engine import Engine, process_group, run_on_first_rank
 from mmfm.training.fence import Fence
@@ -111,6 +111,24 @@ def fail_and_go_on(run: Run) -> list[Any]:
     ]
 
 
+def lose_a_file(run: Run) -> list[Any]:
+    """What rank 1 wrote does not reach rank 0 whole."""
+    saver.VISIBLE_SECONDS = 0.5
+    save = Engine.save
+
+    def cut(engine: Engine, folder: Path) -> dict[str, int]:
+        files = save(engine, folder)
+        if run.rank == 1:
+            for name in files:
+                os.truncate(name, 10)
+        return files
+
+    Engine.save = cut  # type: ignore[method-assign]
+    answer = run.save(1)
+    Engine.save = save  # type: ignore[method-assign]
+    return [answer, run.state(), run.save(2), run.state()]
+
+
 def fail_at_the_end(run: Run) -> list[Any]:
     return [run.save(1), run.save(2, must=True, patch=(1, TorchCheckpointEngine, "makedirs")), run.state()]
 
@@ -148,6 +166,14 @@ def test_training_outlives_failed_saves_until_too_many_follow(
     on_first = f"rank 0 on n1: {FULL}"
     causes = [("save_failed", 4, on_first), ("save_failed", 5, on_first), ("save_failed", 6, failed[2])]
     assert at_6[1] == [*at_3[1], *causes]
+
+
+def test_a_checkpoint_is_not_sealed_without_all_that_was_written(forker: RankForker, tmp_path: Path) -> None:
+    ours, _ = forker.run(in_run, 2, tmp_path, 2, "lose_a_file")
+    assert [ours[0], ours[2]] == ["went on"] * 2
+    ((name, _, cause),) = ours[1][1]
+    assert name == "save_failed" and "zero_pp_rank_1" in cause and "is not here with its" in cause
+    assert ours[3][0] == ["latest", "step_00000002"]
 
 
 def test_the_last_save_must_succeed(forker: RankForker, tmp_path: Path) -> None:
