@@ -21,7 +21,7 @@ from launch.cause import Cause, find_cause
 from launch.claim import GivenUpError, failures, give_up
 from launch.job import RESTARTS_VARIABLE, Job
 from launch.meeting import attendance, meeting_folder
-from launch.requeue import SLURM_JOB_VARIABLE, SLURM_SECONDS, ask_again, job_fact
+from launch.requeue import SLURM_SECONDS, ask_again, job_fact
 from launch.srunlines import complaints, endings, newest_start
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import USER_ERROR_EXIT
@@ -49,10 +49,14 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
         say(f"mmfm: {start} ends here: {later} has the run")
         return code
     cause = cause_of(logs, log, start, here.hostnames, code)
-    journal.append(
-        "failed", start, cause=cause.message, kind=cause.kind, ranks=cause.ranks, nodes=cause.nodes
-    )
     say(f"mmfm: {start} failed: {cause.message}")
+    try:
+        journal.append(
+            "failed", start, cause=cause.message, kind=cause.kind, ranks=cause.ranks, nodes=cause.nodes
+        )
+    except OSError as error:  # nobody could count any more how often it fails
+        say(f"mmfm: error: that cannot be written to {journal.path}: {error}. The run stays down")
+        return 1
     if cause.kind in NOT_AGAIN:
         say("mmfm: it is not started again: another start would end alike")
         return USER_ERROR_EXIT
@@ -67,7 +71,7 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
     if cluster.chain > 1:
         say("mmfm: the next job of the chain goes on")
     else:
-        ask_again(journal, start, spare(cause, cluster, here.hostnames))
+        ask_again(journal, start, spare(cause, cluster, start.job, here.hostnames))
     return code
 
 
@@ -76,11 +80,11 @@ def later_start(journal: Journal, start: Start) -> str:
 
     A node that lost its network may come back when its job has long been started elsewhere.
     """
-    owner = journal.owner()
-    if owner and owner != start:
-        return str(owner)
+    claims = [event.start for event in journal.events() if event.name == "start"]
+    if start in claims and claims[-1] != start:  # a start may also fail before it claims anything
+        return str(claims[-1])
     if shutil.which("scontrol"):
-        restarts = job_fact(os.environ[SLURM_JOB_VARIABLE], "Restarts")
+        restarts = job_fact(start.job, "Restarts")
         if restarts.isdigit() and int(restarts) > start.count:
             return f"start {int(restarts) + 1}"
     return ""
@@ -100,8 +104,8 @@ def cause_of(logs: Path, log: Path, start: Start, nodes: Sequence[str], code: in
     )
 
 
-def spare(cause: Cause, cluster: ClusterConfig, nodes: Sequence[str]) -> list[str]:
-    """The bad ones of a start's `nodes`, which the job should not get again, if enough others are there."""
+def spare(cause: Cause, cluster: ClusterConfig, job: str, nodes: Sequence[str]) -> list[str]:
+    """The bad ones of a start's `nodes`, which `job` should not get again, if enough others are there."""
     bad = list(cause.bad_nodes)
     if not bad:
         return []
@@ -109,7 +113,7 @@ def spare(cause: Cause, cluster: ClusterConfig, nodes: Sequence[str]) -> list[st
         say("mmfm: all nodes of this start are said to be bad: none is excluded, look at the settings")
         return []
     fewest = cluster.min_nodes or cluster.nodes
-    usable = usable_nodes()
+    usable = usable_nodes(job)
     others = len(usable - set(bad))
     if usable and others < fewest:
         say(f"mmfm: {', '.join(bad)} not excluded: {others} other nodes can be used, {fewest} are needed")
@@ -118,10 +122,8 @@ def spare(cause: Cause, cluster: ClusterConfig, nodes: Sequence[str]) -> list[st
     return bad
 
 
-def usable_nodes() -> set[str]:
-    """The nodes of this job's partition that are not down or drained, nor excluded before; none if Slurm does
-    not say."""
-    job = os.environ[SLURM_JOB_VARIABLE]
+def usable_nodes(job: str) -> set[str]:
+    """The nodes of a job's partition that are neither down, drained nor excluded; none if Slurm is silent."""
     partition = job_fact(job, "Partition")
     excluded = job_fact(job, "ExcNodeList")
     up = _node_names("sinfo", "-h", "-N", "-p", partition, "-t", "idle,alloc,mix,comp,resv", "-o", "%N")

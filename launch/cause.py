@@ -66,8 +66,10 @@ def _of_failures(failures: Sequence[Failure], beats: Sequence[Beat]) -> Cause:
 
 
 def _of_ending(ending: Ending, beats: Sequence[Beat], absent: bool) -> Cause:
-    """The cause where processes ended without a word. If they are `absent` where others met, it is their node:
-    it does not see the code, or cannot start Python."""
+    """The cause where processes ended without a word.
+
+    If they are `absent` where others met, it is their node: it does not see the code, or has no Python.
+    """
     kind = {None: "killed", USER_ERROR_EXIT: "user", NODE_ERROR_EXIT: "node"}.get(ending.code, "crash")
     message = str(ending)
     last = next((beat for beat in beats if beat.rank in ending.ranks), None)

@@ -25,9 +25,19 @@ def stage_job(stage: Stage, folder: Path) -> Job:
     return make_job(stage.command, stage.config, own)
 
 
-def with_logs(stage: Stage, folder: Path) -> Stage:
-    """The stage with the folder of its job's logs."""
-    return replace(stage, logs=str(log_folder(stage_job(stage, folder))))
+def plan(folder: Path, stages: Sequence[Stage]) -> tuple[Records, dict[str, str]]:
+    """Make `stages` the plan in `folder`. Returns their records, and the jobs of those that wait or run.
+
+    Those keep the config with which they were submitted: it is what their jobs do.
+    """
+    before = Records(folder)
+    known = before.stages if before.plan.exists() else {}
+    queued = settle(before, known)
+    planned = [replace(stage, logs=str(log_folder(stage_job(stage, folder)))) for stage in stages]
+    records = Records(folder)
+    gone = [known[name] for name in queued if name not in {stage.name for stage in stages}]
+    records.write_plan([known[stage.name] if stage.name in queued else stage for stage in planned] + gone)
+    return records, queued
 
 
 def submit_group(group: Sequence[Stage], folder: Path, after: Sequence[str]) -> dict[str, str]:

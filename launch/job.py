@@ -118,11 +118,13 @@ class Job:
         from launch.claim import claim
         from launch.meeting import Meeting, Report, meeting_folder
         from launch.nodecheck import check_node, check_run_folder
+        from launch.requeue import warn_without_scontrol
         from launch.snapshot import code_digest
 
         if place.rank == 0 and self.trains:
-            claim(self.journal, start, list(place.nodes), place.world, cluster.max_failures)
+            warn_without_scontrol(cluster)
             check_run_folder(Path(self.run_folder), cluster.min_free_gb)
+            claim(self.journal, start, list(place.nodes), place.world, cluster.max_failures)
         report = Report(
             rank=place.rank,
             node=place.node,

@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from launch.chain import settle, submit_group, with_logs
+from launch.chain import plan, submit_group
 from launch.commands import PRESET_COMMANDS, check_required, load_config
 from launch.config import STAGE_COMMANDS, PipelineConfig, StageConfig
 from launch.overrides import expand_cluster, one_process, to_words
@@ -37,13 +37,10 @@ def run_pipeline(recipe: Path, words: Sequence[str] = ()) -> Records:
     config = load_pipeline(recipe, words)
     stages = load_stages(config, recipe)
     folder = pipeline_folder(config)
-    records = Records(folder)
-    _check_places(stages, records)
-    planned = [with_logs(stage, folder) for stage in stages]
-    queued = settle(records, {stage.name: stage for stage in planned})
-    records.write_plan(planned)
+    _check_places(stages, Records(folder))
+    records, queued = plan(folder, stages)
     total, position = len(stages), 0
-    for _, group in groupby(planned, key=lambda stage: stage.group):
+    for _, group in groupby([records.stages[stage.name] for stage in stages], key=lambda stage: stage.group):
         todo = []
         for stage in group:
             position += 1

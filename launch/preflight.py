@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from mmfm.training.checkpoint import newest_checkpoint
 from mmfm.training.runfolder import RunFolder
 
 HOUR = 3600  # seconds
+NODE_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/run")
 
 
 def check(config: Any) -> str:
@@ -78,7 +78,7 @@ def check_hours(cluster: ClusterConfig) -> None:
 
 
 def check_evals(config: PretrainConfig) -> None:
-    """Evaluations on the way need checkpoints that stay, and a recipe that can be used."""
+    """Evaluations on the way need checkpoints that stay. (Their recipe is looked at when the job is made.)"""
     evals, checkpoint = config.evals, config.checkpoint
     if not evals.every:
         return
@@ -92,9 +92,6 @@ def check_evals(config: PretrainConfig) -> None:
             f"checkpoint.keep_every={checkpoint.keep_every} is no multiple of "
             f"checkpoint.every={checkpoint.every}: at those steps nothing is saved, and nothing evaluated"
         )
-    from launch.evals import settled
-
-    settled(config)
 
 
 def check_run_folder(config: PretrainConfig) -> None:
@@ -176,8 +173,8 @@ def place_lines(config: PretrainConfig) -> Iterator[str]:
     """Folders that other nodes will hardly see. Each node looks for itself when the job starts."""
     if config.cluster.kind != "slurm":
         return
-    own = [Path(tempfile.gettempdir()).resolve(), Path("/dev/shm"), Path("/run"), Path("/var/tmp")]
     for key, value in (("run.root", config.run.root), ("data.shards", config.data.shards)):
-        path = Path(value).resolve()
-        if any(path.is_relative_to(folder) for folder in own):
-            yield f"warning: {key}={value} lies in {path}, which is seldom the same folder on every node"
+        for folder in NODE_FOLDERS:
+            if Path(value).resolve().is_relative_to(folder):
+                yield f"warning: {key}={value} lies below {folder}, which every node has for itself as a rule"
+                break

@@ -9,7 +9,7 @@
     running     node
     part        node: a job that does a part of the stage runs, before the one that was submitted for it
     requeued    Slurm starts its job again
-    finished    fingerprint, output (digests), seconds
+    finished    fingerprint (of config and inputs), seconds
     stopped, failed, cancelled    cause
 
 Each stage has a file of its own, so jobs that run at the same time never write the same one.
@@ -74,7 +74,6 @@ class Status:
     job: str = ""
     cause: str = ""
     fingerprint: str = ""
-    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,12 +93,12 @@ class Record:
         seen: set[str] = set()
         for event in self.journal.events():
             if event.name == "part":
-                newest = replace(newest, name="running")
+                newest = replace(newest, name="running") if newest.name in OPEN else newest
                 continue
             if event.name == "submitted" and event.start.job in seen:
                 continue
             seen.add(event.start.job)
-            texts = {key: str(event.values.get(key, "")) for key in ("cause", "fingerprint", "output")}
+            texts = {key: str(event.values.get(key, "")) for key in ("cause", "fingerprint")}
             newest = Status(event.name, event.start.job, **texts)
         return newest
 
@@ -145,7 +144,8 @@ class Records:
 
     def fingerprint(self, stage: Stage) -> str:
         """The stage's digest, with its inputs as they are now."""
-        return stage.fingerprint({name: self[name].status.output for name in stage.after})
+        before = [self.stages[name] for name in stage.after]
+        return stage.fingerprint({one.name: output_digest(one.command, one.config) for one in before})
 
     def is_finished(self, stage: Stage) -> bool:
         """Whether the stage was finished with this config and these inputs, and its output is there."""
@@ -159,13 +159,8 @@ class Records:
     def finish(self, stage: Stage, start: Start = HERE) -> None:
         """Write down that a stage has come to its end."""
         record = self[stage.name]
-        record.note(
-            "finished",
-            start,
-            fingerprint=self.fingerprint(stage),
-            output=output_digest(stage.command, stage.config),
-            seconds=round(time.time() - record.began(), 1),
-        )
+        seconds = round(time.time() - record.began(), 1)
+        record.note("finished", start, fingerprint=self.fingerprint(stage), seconds=seconds)
 
     @contextmanager
     def running_here(self, stage: Stage) -> Iterator[None]:

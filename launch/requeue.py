@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+from mmfm.config.schema import ClusterConfig
 from mmfm.progress import say
 from mmfm.training.failure import node_name
 from mmfm.training.journal import Journal, Start
@@ -17,6 +18,15 @@ CONTROLLER_SECONDS = 20  # between questions to one that is just being restarted
 CONTROLLER_TRIES = 15
 UNKNOWN = "unknown"
 SLURM_JOB_VARIABLE = "SLURM_JOB_ID"  # also of a task of an array, whose id is another
+
+
+def warn_without_scontrol(cluster: ClusterConfig) -> None:
+    """Say at the beginning, not at the end of a long job, that it will not be able to requeue itself."""
+    if cluster.kind == "slurm" and cluster.chain == 1 and shutil.which("scontrol") is None:
+        say(
+            f"warning: scontrol is not on {node_name()}: this job cannot requeue itself after its time limit or "
+            "a failure. Make it available to the job, or see cluster.chain"
+        )
 
 
 def requeue(rank: int, journal: Journal, start: Start, chain: int = 1) -> None:
@@ -67,7 +77,10 @@ def ask_again(journal: Journal, start: Start, exclude: list[str]) -> bool:
         answer = _scontrol("update", f"JobId={job}", f"ExcNodeList={nodes}")
         if answer.returncode:
             say(f"job {job} may get {', '.join(exclude)} again: {answer.stderr.strip()}")
-    journal.append("requeued", start, excluded=exclude)
+    try:
+        journal.append("requeued", start, excluded=exclude)
+    except OSError as error:  # the next start tells all the same
+        say(f"warning: 'requeued' is not in {journal.path}: {error}")
     return True
 
 

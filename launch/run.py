@@ -6,7 +6,7 @@ from typing import Any
 
 from launch.commands import check_required, make_job
 from launch.environment import process_environment, threads_per_process
-from launch.executor import run_local
+from launch.executor import log_folder, run_local
 from launch.job import Job
 from launch.preflight import check, survey
 from launch.slurm import sbatch_script, submit_slurm
@@ -30,7 +30,7 @@ def run(command: str, config: Any) -> None:
     for line in survey(config):
         say(line)
     job_id = submit_slurm(job, config.cluster)
-    say(f"submitted as Slurm job {job_id}; logs: {job.run_folder}/logs/{job_id}")
+    say(f"submitted as Slurm job {job_id}; logs: {str(log_folder(job)).replace('%j', job_id)}")
 
 
 def check_complete(config: PretrainConfig) -> None:
@@ -49,7 +49,7 @@ def dry_run(command: str, config: Any) -> str:
     found = check(config)
     job = make_job(command, config)
     for line in (found, *survey(config)):
-        say(f"checked: {line}")
+        say(line if line.startswith("warning") else f"checked: {line}")
     if config.cluster.kind == "slurm":
         return sbatch_script(job, config.cluster)
     return _local_plan(job, config.cluster)

@@ -70,7 +70,7 @@ def _first_steps(runs: Sequence[Measured]) -> Markup:
     known = [
         value for run in runs for value in (run.submit_seconds, run.requeue_seconds) if value is not None
     ]
-    ticks = nice_ticks(0.0, max(known, default=1.0))
+    ticks = nice_ticks(0.0, 1.1 * max(known, default=1.0))  # room for a number above the highest
     axes = _axes(runs, 0, LOWER, ticks)
     parts = [
         figure.plot(axes, "Seconds to first step", _sizes(runs), _labels(ticks)),
@@ -83,12 +83,12 @@ def _first_steps(runs: Sequence[Measured]) -> Markup:
         if run.submit_seconds is not None:
             queued = run.queue_seconds or 0.0
             left, right = place - BAR - 2, place - 2
-            parts.append(figure.rectangle(left, axes.y(run.submit_seconds), right, axes.y(queued), "fill a"))
-            parts.append(figure.rectangle(left, axes.y(queued), right, axes.bottom, "fill c"))
+            parts.append(figure.rectangle(left, axes.y(run.submit_seconds), right, axes.y(queued), "a"))
+            parts.append(figure.rectangle(left, axes.y(queued), right, axes.bottom, "c"))
             parts.append(_bar_label(axes, (left + right) / 2, run.submit_seconds))
         if run.requeue_seconds is not None:
             left, right = place + 2, place + BAR + 2
-            parts.append(figure.rectangle(left, axes.y(run.requeue_seconds), right, axes.bottom, "fill b"))
+            parts.append(figure.rectangle(left, axes.y(run.requeue_seconds), right, axes.bottom, "b"))
             parts.append(_bar_label(axes, (left + right) / 2, run.requeue_seconds))
     return Markup("").join(parts)
 

@@ -73,6 +73,8 @@ class Plan:
             *words,
             "cluster.min_nodes=0",  # a size is a size
             "cluster.chain=1",
+            "checkpoint.keep_every=0",
+            "evals.every=0",
             f"run.root={folder}",
         ]
         trials = []

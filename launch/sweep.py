@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
-from launch.chain import settle, submit_group, with_logs
+from launch.chain import plan, submit_group
 from launch.commands import check_required, load_config
 from launch.preflight import check
 from launch.records import Records, Stage
@@ -63,13 +63,11 @@ def run_sweep(folder: Path, members: Sequence[Stage]) -> Records:
     A member that fails does not keep the others from running; its record says why. Raises `UserError` where
     a member could not be started, before any is.
     """
-    records = Records(folder)
-    planned = [with_logs(stage, folder) for stage in members]
-    queued = settle(records, {stage.name: stage for stage in planned})
-    todo = [stage for stage in planned if stage.name not in queued and not records.is_finished(stage)]
-    for stage in todo:
+    for stage in members:
         check(stage.config)
-    records.write_plan(planned)
+    records, queued = plan(folder, members)
+    planned = [records.stages[stage.name] for stage in members]
+    todo = [stage for stage in planned if stage.name not in queued and not records.is_finished(stage)]
     say(f"{folder}: {len(planned)} members, {len(queued)} in the queue already, {len(todo)} to do")
     if todo and todo[0].config.cluster.kind == "slurm":
         jobs = submit_group(todo, folder, [])

@@ -1,6 +1,7 @@
 """Figures that stand alone: SVG files of several plots, with their own colours, light and dark.
 
-Plots inside a report's page are in `charts`; these are for documents and result files.
+Plots inside a report's page are in `charts`; these are for documents and result files. A look is a class
+of the style below: a colour (a blue-green, b orange, c grey), with `wide` or `dashed` for lines.
 """
 
 from __future__ import annotations
@@ -13,16 +14,14 @@ from mmfm.reports.charts import Axes, Points
 
 MARGIN = 24  # around the figure, in user units
 TITLE_Y, SUBTITLE_Y = 36, 56  # baselines of the two lines on top
-CONTENT_TOP = 92  # where plots may begin
-COLOURS = ("a", "b", "c")  # classes of the style: blue-green, orange, grey
 Ticks = Sequence[tuple[float, str]]  # places and labels
 
 STYLE = """
 svg { --bg: #fffefb; --ink: #1d2326; --soft: #59656b; --hair: #e3e0d7; --a: #0d6a72; --b: #c05a14;
-  --c: #a9b0b3; --tint: #e4efef; }
+  --c: #a9b0b3; }
 @media (prefers-color-scheme: dark) {
   svg { --bg: #15191b; --ink: #e9e7e1; --soft: #9aa6ab; --hair: #2c3438; --a: #5bc2c8; --b: #f0a264;
-    --c: #5d686d; --tint: #17292b; }
+    --c: #5d686d; }
 }
 .bg { fill: var(--bg); }
 text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif;
@@ -36,8 +35,6 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue"
 .dashed { stroke-dasharray: 5 4; stroke-width: 1.5; }
 .line.a { stroke: var(--a); } .line.b { stroke: var(--b); } .line.c { stroke: var(--c); }
 .fill.a { fill: var(--a); } .fill.b { fill: var(--b); } .fill.c { fill: var(--c); }
-.tint { fill: var(--tint); }
-text.a { fill: var(--a); } text.b { fill: var(--b); }
 """
 
 
@@ -64,7 +61,7 @@ def plot(axes: Axes, title: str, x_ticks: Ticks, y_ticks: Ticks) -> Markup:
 
 
 def line(axes: Axes, points: Points, look: str) -> Markup:
-    """A line through the points. `look`: a colour of COLOURS, also with `wide` or `dashed`."""
+    """A line through the points; none without them."""
     return Markup(f'<path class="line {look}" d="{axes.path(points)}"/>') if points else Markup("")
 
 
@@ -76,10 +73,10 @@ def dots(axes: Axes, points: Points, colour: str) -> Markup:
     return Markup("".join(circles))
 
 
-def rectangle(left: float, top: float, right: float, bottom: float, look: str) -> Markup:
-    """A filled rectangle, in user units. `look`: `tint`, or `fill` with a colour."""
+def rectangle(left: float, top: float, right: float, bottom: float, colour: str) -> Markup:
+    """A rectangle filled in a colour, in user units."""
     size = f'width="{max(0.0, right - left):.1f}" height="{max(0.0, bottom - top):.1f}"'
-    return Markup(f'<rect class="{look}" x="{left:.1f}" y="{top:.1f}" {size}/>')
+    return Markup(f'<rect class="fill {colour}" x="{left:.1f}" y="{top:.1f}" {size}/>')
 
 
 def upright(axes: Axes, value: float, colour: str) -> Markup:

@@ -19,7 +19,15 @@ from mmfm.reports.suites import read_suites
 
 PRETRAIN, FINETUNE, EVALUATE = "pretrain", "finetune", "evaluate"
 KINDS = (PRETRAIN, FINETUNE, EVALUATE)  # in the order in which a report shows them
-NOT_RUNS = {"checkpoints", "code", "evals", "logs", "shards", "stages", "tb"}  # folders that never hold further runs
+NOT_RUNS = {
+    "checkpoints",
+    "code",
+    "evals",
+    "logs",
+    "shards",
+    "stages",
+    "tb",
+}  # folders that never hold further runs
 DEPTH = 2  # levels below a pipeline folder that are searched for runs
 
 

@@ -74,7 +74,7 @@ def slow_nodes(size: int, floor: float, device: torch.device) -> tuple[list[str]
     speeds = {}
     for a, b in neighbours(list(dict.fromkeys(names))):
         exchange = partial(_exchange, names.index(a), names.index(b))  # one rank speaks for its node
-        speeds[a, b] = measure(exchange, size, device).gbps
+        speeds[a, b] = 2 * measure(exchange, size, device).gbps  # there and back
     words = ", ".join(f"{a} and {b} {speed:.3g} GB/s" for (a, b), speed in speeds.items())
     return outliers(speeds, floor), words or "all on one node"
 
@@ -113,11 +113,13 @@ def measure(send: Callable[[Tensor], object], size: int, device: torch.device) -
 
 
 def _exchange(a: int, b: int, data: Tensor) -> None:
-    """Send `data` from rank `a` to rank `b`; the others do nothing."""
+    """Send `data` from rank `a` to rank `b` and back; the others do nothing."""
     if distributed.rank() == a:
         dist.send(data, b)
+        dist.recv(data, b)
     elif distributed.rank() == b:
         dist.recv(data, a)
+        dist.send(data, a)
 
 
 def _seconds(send: Callable[[Tensor], object], data: Tensor) -> float:

@@ -93,7 +93,7 @@ class Saver:
         try:
             files = self._engine.save(draft)
         except WRITE_ERRORS as error:
-            cause = describe(error)
+            cause = self._explain(error)
         everyone = list(enumerate(gather_objects((cause, node_name(), files))))
         found = [where(cause, rank, node) for rank, (cause, node, _) in everyone if cause]
         if found:
@@ -117,7 +117,15 @@ class Saver:
         try:
             return action(*arguments)
         except WRITE_ERRORS as error:
-            raise SaveError(where(describe(error), distributed.rank(), node_name())) from error
+            raise SaveError(where(self._explain(error), distributed.rank(), node_name())) from error
+
+    def _explain(self, error: Exception) -> str:
+        """Why a write failed, with the room that is left: torch does not tell of a full disk."""
+        try:
+            free = f"{shutil.disk_usage(self._checkpoints).free / 1e6:.0f} MB are free"
+        except OSError as lost:
+            free = describe(lost)
+        return f"{describe(error)} ({free} in {self._checkpoints})"
 
     def _tell_failure(self, step: int, cause: str) -> None:
         if distributed.rank() == 0:

@@ -93,13 +93,15 @@ class Watchdog:
             phase, now = self._phase, time.monotonic()
             spent = now - phase.since
             where = f"{doing(phase.name, phase.step)} for {spent:.0f} s"
-            if phase.limit and spent > phase.limit:
+            late = bool(phase.limit) and spent > phase.limit
+            if not late and now < beat_due:
+                continue
+            beat_due = now + BEAT_SECONDS
+            self._beat(phase, spent)
+            if late:
                 self._end(f"no progress: {where} ({phase.setting}){self._silent()}")
-            if now >= beat_due:
-                beat_due = now + BEAT_SECONDS
-                self._beat(phase, spent)
-                if self._alarmed():
-                    self._end(f"{where} when another rank hung")
+            elif self._alarmed():
+                self._end(f"{where} when another rank hung")
 
     def _beat(self, phase: Phase, spent: float) -> None:
         # Code that never lets go of the interpreter's lock stops this thread, but not this timer.

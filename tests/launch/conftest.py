@@ -21,7 +21,8 @@ def _folder(config):
 
 def ranks(config):
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
-             "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "TOKENIZERS_PARALLELISM", "TRITON_CACHE_DIR")
+             "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "TOKENIZERS_PARALLELISM", "TRITON_CACHE_DIR",
+             "MMFM_JOB", "MMFM_START", "MMFM_LOGS")
     seen = {name: os.environ.get(name) for name in names}
     seen["lr"] = config.optim.lr
     (_folder(config) / f"seen_{os.environ['RANK']}.json").write_text(json.dumps(seen))

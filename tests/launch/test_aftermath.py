@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +110,19 @@ def test_where_every_node_is_bad_it_is_not_the_nodes(job: Job, logs: Path, scont
     assert changes(scontrol) == ["requeue 7"]
 
 
+def test_a_job_whose_failures_cannot_be_counted_stays_down(
+    job: Job, logs: Path, scontrol: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mmfm.training.journal.Journal.append", full)
+    assert ended(job, logs) == 1
+    assert not changes(scontrol)
+    told = capsys.readouterr().err
+    assert "rank 1 on n2: Killed" in told and "No space left on device. The run stays down" in told
+
+
 def test_a_crash_loop_ends_with_all_causes(
     job: Job, logs: Path, scontrol: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +161,16 @@ def test_a_start_that_was_taken_over_leaves_all_to_the_later_one(
     assert ended(job, logs) == 1
     assert "job 7, start 2 has the run" in capsys.readouterr().err
     assert "failed" not in names(job) and not changes(scontrol)
+
+
+def test_a_start_that_failed_before_it_took_the_run_is_not_a_late_one(
+    job: Job, logs: Path, scontrol: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    (scontrol / "restarts").write_text("1")
+    ended(job, logs)
+    assert names(job) == ["start", "failed", "requeued"]
+    assert job.journal.events()[1].start == Start("7", 1)
 
 
 def test_a_start_that_slurm_replaces_knows_it_before_the_later_one_has_begun(

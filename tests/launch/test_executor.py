@@ -15,6 +15,8 @@ import pytest
 from launch.executor import check_local
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import ConfigError
+from mmfm.training.failure import Failure, read_failures
+from mmfm.training.runfolder import RunFolder
 
 Start = Callable[[str], "subprocess.Popen[str]"]
 SECONDS = 60
@@ -49,6 +51,12 @@ def pids(folder: Path) -> list[int]:
     return [*ranks, int(parent)]
 
 
+def left(folder: Path) -> list[Failure]:
+    """What the processes of the job left, first in time first."""
+    (logs,) = (folder / "run" / "logs").iterdir()
+    return read_failures(logs, start=0)
+
+
 def test_ranks_get_their_environment_and_logs(start_job: Start, tmp_path: Path) -> None:
     code, messages = ended(start_job, "ranks")
     assert code == 0, messages
@@ -60,22 +68,28 @@ def test_ranks_get_their_environment_and_logs(start_job: Start, tmp_path: Path) 
     assert {s["OMP_NUM_THREADS"] for s in seen} == {"1"} == {s["HF_HUB_OFFLINE"] for s in seen}
     assert seen[0]["TOKENIZERS_PARALLELISM"] == "false" and seen[0]["TRITON_CACHE_DIR"]
     assert {s["lr"] for s in seen} == {0.125}  # the config travels
+    (claim,) = (e for e in RunFolder(tmp_path / "run").journal.events() if e.name == "start")
+    assert claim.values["processes"] == 2
+    assert {s["MMFM_JOB"] for s in seen} == {claim.start.job} and {s["MMFM_START"] for s in seen} == {"0"}
+    assert {s["MMFM_LOGS"] for s in seen} == {str(tmp_path / "run" / "logs" / claim.start.job)}
     logs = {path.name.partition("_")[2]: path.read_text() for path in (tmp_path / "run").glob("logs/*/*.err")}
     assert "hello from rank 0" in logs["0_log.err"] and "hello from rank 1" in logs["1_log.err"]
     assert "hello from rank 0" in messages and "rank 1" not in messages  # the parent follows rank 0
 
 
-def test_a_users_mistake_in_one_rank_ends_all_and_keeps_its_message(start_job: Start) -> None:
+def test_a_users_mistake_in_one_rank_ends_all_and_keeps_its_message(start_job: Start, tmp_path: Path) -> None:
     code, messages = ended(start_job, "user_error")
     assert code == 2
     assert "user error: the lesions are missing: draw them" in messages
+    assert [(f.rank, f.kind) for f in left(tmp_path)] == [(1, "user")]
 
 
-def test_a_failing_rank_is_named_with_its_log(start_job: Start) -> None:
+def test_a_failing_rank_is_named_with_its_log(start_job: Start, tmp_path: Path) -> None:
     code, messages = ended(start_job, "crash")
     assert code == 1
     assert "rank 1 failed: RuntimeError: the third wheel came off" in messages
     assert "_1_log.err" in messages and "Traceback" in messages
+    assert [(f.rank, f.kind, f.type) for f in left(tmp_path)] == [(1, "crash", "RuntimeError")]
 
 
 def test_a_killed_rank_does_not_leave_the_others_waiting(start_job: Start) -> None:

@@ -227,6 +227,26 @@ def test_on_slurm_stages_wait_for_the_jobs_before_them(
     assert submitted == []
 
 
+def test_a_stage_in_the_queue_keeps_the_config_of_its_submission(
+    tmp_path: Path, submitted: list[tuple[list[str], list[str]]]
+) -> None:
+    """Its job does what it was given; a record of anything else would pass the stage over wrongly."""
+    recipe = write_recipe(tmp_path, TRAINED)
+    run_pipeline(recipe, SLURM)
+    records = run_pipeline(recipe, [*SLURM, "stages.train.set.train.steps=7"])
+    assert records.stages["train"].config.train.steps == 1000
+    assert len(submitted) == 4
+
+
+def test_output_that_was_made_anew_by_hand_is_used(tmp_path: Path, ran: list[str]) -> None:
+    recipe = write_recipe(tmp_path)
+    folder = run_pipeline(recipe).folder
+    ran.clear()
+    (folder / "shards" / "dataset.json").write_text("others")
+    run_pipeline(recipe)
+    assert ran == ["report"]
+
+
 def test_what_is_finished_is_waited_for_by_nobody(
     tmp_path: Path, ran: list[str], submitted: list[tuple[list[str], list[str]]]
 ) -> None:

@@ -93,8 +93,6 @@ def test_evaluations_on_the_way_need_checkpoints_that_stay(make: Make) -> None:
     assert "Set checkpoint.keep_every=20" in refusal(make(*recipe))
     assert "nothing is saved" in refusal(make(*recipe, "checkpoint.keep_every=20", "checkpoint.every=15"))
     assert check(make(*recipe, "checkpoint.keep_every=10", "checkpoint.every=5"))
-    bad = (*recipe, "checkpoint.keep_every=20", "checkpoint.every=20", "evals.recipe=away.yaml")
-    assert "away.yaml" in refusal(make(*bad))
 
 
 def test_time_is_told_from_the_metrics_of_the_run(make: Make, tmp_path: Path) -> None:
@@ -107,6 +105,12 @@ def test_time_is_told_from_the_metrics_of_the_run(make: Make, tmp_path: Path) ->
     assert "time: 4 s a step" in text and "66.7 min from save to save, 3.33 h to the last step" in text
     assert "warning" in text and "Set checkpoint.every=450" in text
     assert "warning" not in "\n".join(survey(make("cluster.hours=2", "checkpoint.every=1000")))
+
+
+def test_folders_that_other_nodes_do_not_see_are_warned_of(make: Make) -> None:
+    local, shared = (survey(make(*ON_SLURM, f"run.root={root}")) for root in ("/tmp/runs", "/srv/runs"))
+    assert any(line.startswith("warning: run.root=/tmp/runs") for line in local)
+    assert not any("run.root" in line and line.startswith("warning") for line in shared)
 
 
 def test_a_job_that_is_over_when_it_begins_is_refused(make: Make) -> None:

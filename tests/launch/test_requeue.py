@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.requeue import ask_again, requeue
+from launch.requeue import ask_again, requeue, warn_without_scontrol
+from mmfm.config.schema import ClusterConfig
 from mmfm.training.journal import Journal, Start
 
 START = Start("7", 2)
@@ -90,6 +91,18 @@ def test_a_refusal_is_passed_on_with_a_way_out(
     requeue(0, journal, START)
     assert "Access denied; submit the command again" in capsys.readouterr().err
     assert not journal.events()
+
+
+def test_want_of_scontrol_is_told_at_the_beginning(
+    scontrol: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_without_scontrol(ClusterConfig(kind="slurm"))
+    monkeypatch.setenv("PATH", str(scontrol / "none"))
+    warn_without_scontrol(ClusterConfig())
+    warn_without_scontrol(ClusterConfig(kind="slurm", chain=2))
+    assert not capsys.readouterr().err
+    warn_without_scontrol(ClusterConfig(kind="slurm"))
+    assert "this job cannot requeue itself" in capsys.readouterr().err
 
 
 def test_without_scontrol_there_is_a_way_out(

@@ -13,12 +13,13 @@ import pytest
 
 from launch import scaling_runs
 from launch.cli import main
+from launch.queue import JobState
 from launch.scaling import Scaling, Size, collect, steady_rate
 from launch.scaling_figure import draw
-from launch.scaling_runs import Plan, is_halfway, run_plan, split_sizes
+from launch.scaling_runs import Plan, SlurmTrial, is_halfway, run_plan, split_sizes
 from mmfm.config import dump
 from mmfm.config.schema import PretrainConfig, RunConfig, TrainConfig
-from mmfm.errors import ConfigError, DataError
+from mmfm.errors import ConfigError, DataError, UserError
 
 RECIPE = str(Path(__file__).parents[2] / "configs" / "pretrain" / "demo.yaml")
 Line = tuple[str, int, float, dict[str, Any]]  # event, start, time, values
@@ -267,3 +268,20 @@ def test_a_size_that_fails_is_told_of_and_the_others_go_on(
     assert "1 x 1: ended with exit code 2" in capsys.readouterr().err
     first, second = collect("r", "weak", two_sizes.folders).runs
     assert first.problem == "it never started" and second.problem == ""
+
+
+def test_a_job_that_is_gone_for_good_ends_the_waiting_with_its_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scaling_runs, "QUEUE_SECONDS", 0.0)
+    answers = ["running", "failed", "pending", "failed", "failed", "failed"]  # a requeue has short gaps
+    states = iter([JobState(state, queued=state in ("running", "pending")) for state in answers])
+    monkeypatch.setattr(scaling_runs, "_state", lambda job: next(states))
+    config = PretrainConfig(run=RunConfig(root=str(tmp_path), name="a"), train=TrainConfig(steps=400))
+    write_run(tmp_path / "a", [*ONCE[:4], ("failed", 0, 190, {"cause": "rank 1 on n2: no space left"})])
+    trial = SlurmTrial(Size(2, 4, 32), config, job="7")
+    for _ in answers[:-1]:
+        assert trial.poll()
+    with pytest.raises(UserError, match=r"job 7 failed: .*rank 1 on n2: no space left"):
+        trial.poll()
+    assert capsys.readouterr().err.count("2 x 4: job 7 failed") == 2

@@ -121,6 +121,12 @@ def test_a_part_of_a_stage_does_not_finish_it_but_may_fail_it(
     assert "exit code 5" in records["draw"].status.cause
 
 
+def test_other_parts_do_not_hide_that_one_has_failed(records: Records) -> None:
+    records["draw"].note("failed", Start("8_0"), cause="no ink")
+    records["draw"].note("part", Start("8_1"))
+    assert (records["draw"].status.name, records["draw"].status.cause) == ("failed", "no ink")
+
+
 def test_a_job_may_say_that_it_runs_before_its_submission_is_written(records: Records) -> None:
     records["draw"].note("running", Start("5"))
     records["draw"].note("submitted", Start("5"))

@@ -1,10 +1,10 @@
-"""Disks that are full or lie, a rank that hangs, and a loss that is no number, on a real cluster."""
+"""Full disks, truncated files, hanging ranks, slow links, losses that are no numbers: on a real cluster."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from mmfm.training.journal import Event
 from mmfm.training.runfolder import RunFolder
 from slurm.testbed.cluster import Cluster
 
-ONE_NODE = ["cluster.nodes=1", "cluster.processes=2", "cluster.gpus=2"]
 TWO_NODES = ["cluster.nodes=2", "cluster.processes=1", "cluster.gpus=1"]
+THREE_NODES = ["cluster.nodes=3", "cluster.processes=1", "cluster.gpus=1"]
 SAVING = ["train.zero_stage=2", "checkpoint.every=2", "checkpoint.max_failed=100", "watchdog.step_seconds=20"]
+DIVERGING = ["optim.lr=1e30", "optim.clip_norm=0", "checkpoint.every=1"]
 TOO_SMALL, ROOMY = "12m", "400m"  # for checkpoints of 31 MB
 SECONDS = 120
 
@@ -45,7 +46,7 @@ def test_run_outlives_a_full_disk_a_hanging_rank_and_a_truncated_checkpoint(
     run.wait_for_end()
 
     no_room = events(run, "save_failed")[0].values
-    assert re.search(r"rank \d on n[12]: \w+: .*No space left on device", no_room["cause"])
+    assert re.search(r"rank \d on n[12]: \w+: .* \(\d+ MB are free in /", no_room["cause"])
     assert f"warning: step {no_room['step']} is not saved: {no_room['cause']}" in run.log(0)
     (hung,) = events(run, "failed")
     assert hung.values["kind"] == "hang"
@@ -63,16 +64,35 @@ def test_run_outlives_a_full_disk_a_hanging_rank_and_a_truncated_checkpoint(
     assert runs.losses(run.folder) == pytest.approx(runs.losses(local_run), abs=2e-4)
 
 
-def test_loss_that_is_no_number_ends_the_run_with_its_checkpoint(submit: Callable[..., Any]) -> None:
-    run = submit(*ONE_NODE, "optim.lr=1e30", "optim.clip_norm=0", "checkpoint.every=1")
+def test_slow_link_is_left_behind_and_a_loss_that_is_no_number_ends_the_run(
+    slow_node: str, submit: Callable[..., Any]
+) -> None:
+    run = submit(*THREE_NODES, "cluster.min_bandwidth=0.001", *DIVERGING)
     until(lambda: run.fact("JobState") == "FAILED", "failure")
-    assert run.fact("Restarts") == "0"
-    (failed,) = events(run, "failed")
-    assert failed.values["kind"] == "user"
-    guilty = r"the loss of step \d is not finite \(rank 0 on n1: samples \S+, .*; rank 1 on n1: samples \S+, "
-    assert re.search(guilty, failed.values["cause"]) and re.search(guilty, run.log(0))
+    slow, diverged = events(run, "failed")
+    assert (slow.values["kind"], slow.values["nodes"]) == ("node", [slow_node])
+    assert f"cluster.min_bandwidth is 0.001; slow: {slow_node} (between nodes: n1 and n2 " in run.log(0)
+    assert [event.values["nodes"] for event in events(run, "start")] == [
+        ["n1", "n2", "n3"],
+        ["n1", "n3", "n4"],
+    ]
+
+    assert diverged.values["kind"] == "user"
+    assert run.fact("Restarts") == "1"  # for the link alone
+    guilty = r"the loss of step \d is not finite \(rank 0 on n1: samples \S+, .*; rank 2 on n4: samples \S+, "
+    assert re.search(guilty, diverged.values["cause"]) and re.search(guilty, run.log(0))
     kept = RunFolder(run.folder).checkpoints / f"step_{events(run, 'saved')[-1].values['step']:08d}"
     assert damage(kept) is None
+
+
+@pytest.fixture
+def slow_node(cluster: Cluster) -> Iterator[str]:
+    """A node that sends 1 Mbit/s."""
+    node, link = "n2", ("dev", "eth0", "root")
+    limit = ("tbf", "rate", "1mbit", "burst", "32kbit", "latency", "400ms")
+    cluster.run("tc", "qdisc", "add", *link, *limit, node=node)
+    yield node
+    cluster.run("tc", "qdisc", "del", *link, node=node)
 
 
 def events(run: Any, name: str) -> list[Event]:

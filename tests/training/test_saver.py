@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from mmfm.training.journal import Journal, StaleError, Start
 from mmfm.training.saver import Saver
 
 FIRST, SECOND = Start("7", 0), Start("7", 1)
-FULL = "OSError: [Errno 28] No space left on device"
+FULL = "OSError: [Errno 28] No space left on device (3 MB are free in {}/checkpoints)"
 
 
 class Model(nn.Module):
@@ -90,6 +92,7 @@ def in_run(rank: int, world: int, folder: Path, stage: int, story: str) -> list[
     """Tell a story on each rank."""
     os.environ["SLURMD_NODENAME"] = f"n{rank + 1}"
     torch.set_num_threads(1)
+    shutil.disk_usage = lambda path: SimpleNamespace(free=3e6)  # type: ignore[assignment]
     tell: Callable[[Run], list[Any]] = globals()[story]
     with process_group(TrainConfig(zero_stage=stage), 2, 1, clip=1.0, seconds=60) as accelerator:
         return tell(Run(rank, Engine(accelerator, Model(), OptimConfig()), folder))
@@ -156,14 +159,15 @@ def test_training_outlives_failed_saves_until_too_many_follow(
     first, at_1, second, at_2, third, at_3, fourth, fifth, sixth, at_6 = ours
     assert [first, second, third, fourth, fifth] == ["went on"] * 5
     assert at_1 == (["latest", "step_00000001"], [("saved", 1, "")], [1])
-    failed = ("save_failed", 2, f"rank 1 on n2: {FULL}")
+    full = FULL.format(tmp_path)
+    failed = ("save_failed", 2, f"rank 1 on n2: {full}")
     assert at_2 == (at_1[0], [*at_1[1], failed], [1])
     assert at_3 == (["latest", "step_00000003"], [*at_2[1], ("saved", 3, "")], [1, 3])
     assert sixth.startswith(
-        f"SaveError: step 6 could not be saved: rank 1 on n2: {FULL} (failed saves in a row: 3)"
+        f"SaveError: step 6 could not be saved: rank 1 on n2: {full} (failed saves in a row: 3)"
     )
     assert at_6[0] == at_3[0]
-    on_first = f"rank 0 on n1: {FULL}"
+    on_first = f"rank 0 on n1: {full}"
     causes = [("save_failed", 4, on_first), ("save_failed", 5, on_first), ("save_failed", 6, failed[2])]
     assert at_6[1] == [*at_3[1], *causes]
 
