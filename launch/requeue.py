@@ -24,8 +24,8 @@ def warn_without_scontrol(cluster: ClusterConfig) -> None:
     """Say at the beginning, not at the end of a long job, that it will not be able to requeue itself."""
     if cluster.kind == "slurm" and cluster.chain == 1 and shutil.which("scontrol") is None:
         say(
-            f"warning: scontrol is not on {node_name()}: this job cannot requeue itself after its time limit or "
-            "a failure. Make it available to the job, or see cluster.chain"
+            f"warning: scontrol is not on {node_name()}: this job cannot requeue itself after its time limit "
+            "or a failure. Make it available to the job, or see cluster.chain"
         )
 
 

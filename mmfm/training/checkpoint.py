@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,10 @@ def _is_later(draft: Path, start: Start | None) -> bool:
     return job == start.job and int(count) > start.count
 
 
-def commit(draft: Path, position: Position) -> Path:
+def commit(draft: Path, position: Position, check: Callable[[], None] = lambda: None) -> Path:
     """Seal a complete draft: manifest, flush to disk, rename, `latest`. Run by one rank, after all wrote.
 
-    A valid checkpoint of the same step is never overwritten; a damaged one is moved aside.
+    `check` may refuse, by an error, just before the checkpoint takes its place: sealing takes time. A valid checkpoint of the same step is never overwritten; a damaged one is moved aside.
     """
     paths = [path for path in sorted(draft.rglob("*")) if path.is_file()]
     files = {str(path.relative_to(draft)): _describe(path) for path in paths}
@@ -83,6 +84,7 @@ def commit(draft: Path, position: Position) -> Path:
         sync(path)
     manifest = {"schema": 1, **asdict(position), "files": files}
     write_atomically(draft / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    check()
     final = draft.parent / folder_name(position.step)
     if final.exists():
         if damage(final) is None:

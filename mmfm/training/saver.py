@@ -104,8 +104,7 @@ class Saver:
     def _seal(self, draft: Path, position: Position, state: Any, files: dict[str, int]) -> Path:
         self._task.save_model(draft / "model", state)
         wait_for_files(files)
-        self._fence.check()
-        sealed = checkpoint.commit(draft, position)
+        sealed = checkpoint.commit(draft, position, self._fence.check)
         try:
             checkpoint.retain(sealed, self._config.keep, self._config.keep_every)
         except OSError as error:

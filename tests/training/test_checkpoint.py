@@ -8,7 +8,7 @@ import pytest
 from mmfm.errors import CheckpointError
 from mmfm.training import checkpoint
 from mmfm.training.checkpoint import Position
-from mmfm.training.journal import Start
+from mmfm.training.journal import StaleError, Start
 
 
 def write(checkpoints: Path, step: int, text: str = "weights") -> Path:
@@ -32,6 +32,19 @@ def test_unfinished_checkpoint_is_never_found(tmp_path: Path) -> None:
     (draft / "half").write_text("half")
     assert checkpoint.newest_checkpoint(tmp_path) == first
     assert write(tmp_path / "checkpoints", 20).name == "step_00000020"  # the leftover is in nobody's way
+
+
+def test_a_checkpoint_that_is_refused_at_the_last_moment_never_takes_its_place(tmp_path: Path) -> None:
+    draft = checkpoint.begin(tmp_path, 10)
+    (draft / "weights").write_text("weights")
+
+    def refuse() -> None:
+        assert (draft / "manifest.json").exists()  # all the work is done by now
+        raise StaleError("another start has the run")
+
+    with pytest.raises(StaleError):
+        checkpoint.commit(draft, Position(10, 80, 2, 0), refuse)
+    assert not list(tmp_path.glob("step_*")) and not (tmp_path / "latest").exists()
 
 
 def test_a_start_removes_dead_drafts_and_never_those_of_a_later_start(tmp_path: Path) -> None:
