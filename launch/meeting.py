@@ -9,6 +9,7 @@ of a hang of all of them in the process group.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -23,6 +24,7 @@ from mmfm.training.failure import BadNodeError
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 60.0  # that others wait for rank 0 longer than rank 0 waits for them
 CLOCK_SECONDS = 30.0  # that clocks may differ
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 VERDICT = "verdict.json"
 
 
@@ -75,9 +77,8 @@ class Meeting:
         try:
             write_atomically(self.folder / f"{report.rank}.json", json.dumps(asdict(report)))
         except OSError as error:
-            raise BadNodeError(
-                f"{report.node} cannot write to the run folder: {error}", [report.node]
-            ) from error
+            guilty = [] if error.errno in DISK_FULL else [report.node]  # the folder is everybody's
+            raise BadNodeError(f"{report.node} cannot write to the run folder: {error}", guilty) from error
         if report.rank == 0:
             verdict = self.judge(port_seed)
             write_atomically(self.folder / VERDICT, json.dumps(asdict(verdict)))
@@ -134,19 +135,15 @@ class Meeting:
                 yield node, f"it sees other code than {first.node}: are its files of the run folder old?"
             apart = max((report.ahead - first.ahead for report in there), key=abs)
             if abs(apart) > CLOCK_SECONDS:
-                yield (
-                    node,
-                    f"its clock is {abs(apart):.0f} s {'ahead of' if apart > 0 else 'behind'} {first.node}'s",
-                )
+                side = "ahead of" if apart > 0 else "behind"
+                yield node, f"its clock is {abs(apart):.0f} s {side} {first.node}'s"
             cores = {core for report in there for core in report.cores}
             asked = min(self.cpus * len(there), there[0].machine_cores)
             if len(cores) < asked:
+                told = f"its {len(there)} processes may use {len(cores)} cores together, and cluster.cpus="
                 yield (
                     node,
-                    (
-                        f"its {len(there)} processes may use {len(cores)} cores together, and cluster.cpus="
-                        f"{self.cpus} for each makes {asked}: how does the site bind tasks to cores?"
-                    ),
+                    f"{told}{self.cpus} for each makes {asked}: how does the site bind tasks to cores?",
                 )
 
     def _read(self, rank: int) -> Report:

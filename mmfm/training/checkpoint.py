@@ -76,7 +76,8 @@ def _is_later(draft: Path, start: Start | None) -> bool:
 def commit(draft: Path, position: Position, check: Callable[[], None] = lambda: None) -> Path:
     """Seal a complete draft: manifest, flush to disk, rename, `latest`. Run by one rank, after all wrote.
 
-    `check` may refuse, by an error, just before the checkpoint takes its place: sealing takes time. A valid checkpoint of the same step is never overwritten; a damaged one is moved aside.
+    `check` may refuse, by an error, just before the checkpoint takes its place: sealing takes time. A valid
+    checkpoint of the same step is never overwritten; a damaged one is moved aside.
     """
     paths = [path for path in sorted(draft.rglob("*")) if path.is_file()]
     files = {str(path.relative_to(draft)): _describe(path) for path in paths}

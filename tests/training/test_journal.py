@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmfm.training.journal import PROGRESS, Journal, StaleError, Start
@@ -93,6 +93,7 @@ def test_failures_are_counted_anew_when_the_run_gets_on(journal: Journal, progre
 Ending = st.sampled_from(["failed", "silent", "saved", "saved, failed", "saved, silent", "left"])
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(Ending, max_size=8))
 def test_failures_are_the_bad_starts_since_the_last_progress(
     tmp_path_factory: pytest.TempPathFactory, endings: list[str]
@@ -119,6 +120,7 @@ def test_failures_are_the_bad_starts_since_the_last_progress(
 Line = st.dictionaries(st.sampled_from(["step", "cause"]), st.text() | st.integers() | st.none())
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(Line, st.binary(max_size=3)), max_size=5))
 def test_whatever_is_written_between_them_all_events_are_read(
     tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[dict[str, Any], bytes]]
