@@ -82,9 +82,9 @@ def run_loader(args: argparse.Namespace) -> int:
 def run_scaling(args: argparse.Namespace) -> int:
     """Run the sizes, collect what they tell, and say where it is. 1 if a size has no speed."""
     from launch.run import dry_run
-    from launch.scaling import collect
-    from launch.scaling_figure import draw
-    from launch.scaling_runs import Plan, run_plan
+    from launch.scaling.figure import draw
+    from launch.scaling.measures import collect
+    from launch.scaling.runs import Plan, run_plan
     from mmfm.files import write_atomically
 
     plan = Plan.of(args.recipe, args.overrides, "strong" if args.strong else "weak")

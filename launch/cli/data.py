@@ -65,7 +65,7 @@ def _add_ls(actions: Any) -> None:
 
 def run_shard(args: argparse.Namespace) -> int:
     """Write shards."""
-    from launch.commands import check_required, load_config
+    from launch.recipes.commands import check_required, load_config
     from mmfm.config import to_yaml
 
     config = load_config("data shard", args.recipe, args.overrides)
@@ -74,7 +74,7 @@ def run_shard(args: argparse.Namespace) -> int:
         return 0
     check_required("data shard", config)
     if config.cluster.kind == "slurm":
-        from launch.sharding import JOBS_SUFFIX, submit
+        from launch.pipelines.sharding import JOBS_SUFFIX, submit
 
         job = submit(config)
         print(f"submitted; Slurm job {job} ends it. Logs: {config.output}{JOBS_SUFFIX}/logs")

@@ -91,7 +91,7 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Nam
 
 def _failed(error: Exception) -> int:
     """Exit code of a job that failed or was stopped; any other error is ours and goes on as it is."""
-    from launch.supervise import JobError, StoppedError
+    from launch.local.supervise import JobError, StoppedError
 
     if isinstance(error, StoppedError):
         print(f"mmfm: {error}; the same command goes on from what was saved", file=sys.stderr)

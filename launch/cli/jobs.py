@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
 
 def run_command(args: argparse.Namespace) -> int:
     """Load the config, then print it, tell what would run, or run it."""
-    from launch.commands import load_config
+    from launch.recipes.commands import load_config
     from mmfm.config import to_yaml
 
     config = load_config(args.command, args.recipe, args.overrides)
@@ -70,7 +70,7 @@ def run_command(args: argparse.Namespace) -> int:
 
 def _evaluate_here(config: Any) -> None:
     """Run an evaluation to its end and print what it wrote."""
-    from launch.commands import check_required
+    from launch.recipes.commands import check_required
     from launch.results import print_suites
     from launch.run import run
     from mmfm.evaluation.place import pin_checkpoint, suite_paths

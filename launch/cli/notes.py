@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
 
 def run_show(args: argparse.Namespace) -> int:
     """Print notes by strategy."""
-    from launch.commands import load_config
+    from launch.recipes.commands import load_config
     from mmfm.config import to_yaml
     from mmfm.config.load import require
 

@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
 
 def run_demo(args: argparse.Namespace) -> int:
     """Run the demo's pipeline."""
-    from launch.places import find_config
+    from launch.recipes.places import find_config
 
     return _run(find_config("pipeline/demo.yaml"), args.overrides)
 
@@ -50,7 +50,7 @@ def run_demo(args: argparse.Namespace) -> int:
 def run_command(args: argparse.Namespace) -> int:
     """Print the pipeline's config, tell how its stages get on, or run it."""
     if args.print_config:
-        from launch.commands import load_config
+        from launch.recipes.commands import load_config
         from mmfm.config import to_yaml
 
         print(to_yaml(load_config("pipeline", args.recipe, args.overrides)), end="")
@@ -63,9 +63,9 @@ def run_command(args: argparse.Namespace) -> int:
 def _status(recipe: Path, overrides: list[str]) -> int:
     from rich.console import Console
 
-    from launch.chain import settle
-    from launch.pipeline import load_pipeline, pipeline_folder
-    from launch.records import Records, table
+    from launch.pipelines.chain import settle
+    from launch.pipelines.pipeline import load_pipeline, pipeline_folder
+    from launch.pipelines.records import Records, table
 
     records = Records(pipeline_folder(load_pipeline(recipe, overrides)))
     settle(records, records.stages)
@@ -74,7 +74,7 @@ def _status(recipe: Path, overrides: list[str]) -> int:
 
 
 def _run(recipe: Path, overrides: list[str]) -> int:
-    from launch.pipeline import run_pipeline
+    from launch.pipelines.pipeline import run_pipeline
     from launch.results import print_headline
 
     records = run_pipeline(recipe, overrides)

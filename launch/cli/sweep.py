@@ -40,8 +40,8 @@ def add(commands: Any) -> None:
 
 def run_sweep(args: argparse.Namespace) -> int:
     """Run or submit the members; print the table once all have ended. 1 if one failed."""
-    from launch.sweep import load_sweep
-    from launch.sweep import run_sweep as sweep
+    from launch.sweeps.sweep import load_sweep
+    from launch.sweeps.sweep import run_sweep as sweep
     from mmfm.config import to_yaml
 
     folder, members = load_sweep(args.action, Path(args.recipe), args.overrides, args.limit)
@@ -68,9 +68,9 @@ def run_table(args: argparse.Namespace) -> int:
 def _print(folder: Path) -> None:
     from rich.console import Console
 
-    from launch.chain import settle
-    from launch.outcomes import Outcomes
-    from launch.records import Records
+    from launch.pipelines.chain import settle
+    from launch.pipelines.records import Records
+    from launch.sweeps.outcomes import Outcomes
 
     records = Records(folder)
     settle(records, records.stages)

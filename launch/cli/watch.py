@@ -70,9 +70,9 @@ def run_status(args: argparse.Namespace) -> int:
         return _print_events(args.folder)
     from rich.console import RenderableType
 
-    from launch.runjobs import find_runs
-    from launch.statustable import keep_showing, status_console, status_table, write_svg
-    from launch.watch import overview
+    from launch.watching.runjobs import find_runs
+    from launch.watching.statustable import keep_showing, status_console, status_table, write_svg
+    from launch.watching.watch import overview
 
     console = status_console()
 
@@ -89,7 +89,7 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def _print_events(run: Path) -> int:
-    from launch.chronicle import Chronicle
+    from launch.watching.chronicle import Chronicle
     from mmfm.errors import DataError
 
     chronicle = Chronicle.of(run)
@@ -102,8 +102,8 @@ def _print_events(run: Path) -> int:
 
 def run_logs(args: argparse.Namespace) -> int:
     """Print a rank's log, and what is added to it if asked to follow."""
-    from launch.follow import Tail
-    from launch.watch import log_file
+    from launch.local.follow import Tail
+    from launch.watching.watch import log_file
     from mmfm.progress import say
 
     path = log_file(args.folder, args.rank, args.job, must_exist=not args.follow)
@@ -120,7 +120,7 @@ def run_logs(args: argparse.Namespace) -> int:
 
 def run_cancel(args: argparse.Namespace) -> int:
     """Cancel the jobs of a run."""
-    from launch.control import cancel
+    from launch.watching.control import cancel
 
     jobs = ", ".join(cancel(args.folder))
     print(f"cancelled job {jobs}; the same mmfm command, or `mmfm requeue`, goes on from what it saved")
@@ -129,7 +129,7 @@ def run_cancel(args: argparse.Namespace) -> int:
 
 def run_requeue(args: argparse.Namespace) -> int:
     """Have a run start again."""
-    from launch.control import requeue
+    from launch.watching.control import requeue
 
     print(requeue(args.folder))
     return 0

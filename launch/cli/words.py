@@ -59,9 +59,9 @@ class ShowKeys(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
         """Print and leave."""
-        from launch.commands import PRESET_COMMANDS, SCHEMAS
-        from launch.job import resolve
-        from launch.reference import describe
+        from launch.recipes.commands import PRESET_COMMANDS, SCHEMAS
+        from launch.recipes.reference import describe
+        from launch.start.job import resolve
 
         print(describe(resolve(SCHEMAS[self.command])))
         if self.command in PRESET_COMMANDS:

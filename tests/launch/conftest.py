@@ -60,9 +60,9 @@ def deaf(config):
 
 START = """
 import sys
-from launch.executor import run_local
+from launch.local.executor import run_local
 from launch.cli.entry import _failed
-from launch.job import Job
+from launch.start.job import Job
 from dataclasses import asdict
 from mmfm.config.schema import PretrainConfig
 from mmfm.errors import UserError

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from launch.cli import main
+from launch.pipelines.stages import output_digest
 from launch.results import print_headline
-from launch.stages import output_digest
 from mmfm.config import load
 from mmfm.config.schema import EvaluateConfig
 from mmfm.evaluation.results import Outcome, Result, Slice

@@ -12,7 +12,7 @@ import pytest
 import training_processes as runs
 import yaml
 
-from launch.records import Records
+from launch.pipelines.records import Records
 from mmfm.training.journal import Event
 from slurm.testbed.cluster import Cluster
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import training_processes as runs
 
-from launch.scaling import Scaling
+from launch.scaling.measures import Scaling
 from slurm.testbed.cluster import Cluster
 
 RECIPE = str(Path(__file__).parents[2] / "configs" / "pretrain" / "demo.yaml")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import training_processes as runs
 
-from launch.snapshot import Snapshot
+from launch.start.snapshot import Snapshot
 
 RANKS = range(4)
 STEPS = 40

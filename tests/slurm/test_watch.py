@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from launch.runjobs import RunJobs
+from launch.watching.runjobs import RunJobs
 from mmfm.training.beat import read_beats
 from slurm.testbed.cluster import Cluster
 

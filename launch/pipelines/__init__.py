@@ -1,0 +1,1 @@
+"""Pipelines: stages in order on this machine, or as a chain of Slurm jobs."""

@@ -1,0 +1,1 @@
+"""The scaling benchmark: runs of several sizes, their numbers and their picture."""

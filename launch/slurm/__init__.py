@@ -1,0 +1,1 @@
+"""Jobs on Slurm: script, submission, arrays, and what comes after a failure."""

@@ -1,0 +1,1 @@
+"""Sweeps: one command for many combinations of values."""

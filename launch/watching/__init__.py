@@ -1,0 +1,1 @@
+"""Runs as seen from their folders: status, logs, requeue, cancel."""
