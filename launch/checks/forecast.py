@@ -22,7 +22,7 @@ class Room:
     """What the checkpoints of a run take when it is done, beyond what is there already. In bytes."""
 
     each: int
-    kept: int  # checkpoints beside the newest: those of checkpoint.keep and the milestones
+    kept: int  # checkpoints that stay: the newest, as of checkpoint.keep, and the milestones before them
     present: int
     free: int
 
@@ -40,7 +40,8 @@ def room(config: PretrainConfig) -> Room:
     checkpoints = RunFolder.of(config.run).checkpoints
     there = sorted(checkpoints.glob("step_*"))
     each = folder_bytes(there[-1]) if there else checkpoint_bytes(config)
-    milestones = config.train.steps // config.checkpoint.keep_every if config.checkpoint.keep_every else 0
+    every = config.checkpoint.keep_every
+    milestones = (config.train.steps - 1) // every if every else 0  # the last step is among the newest
     free = shutil.disk_usage(existing(checkpoints)).free
     return Room(each, config.checkpoint.keep + milestones, folder_bytes(checkpoints), free)
 

@@ -1,4 +1,4 @@
-"""Runs a job: as processes of this machine, or as a Slurm job. Both go through submitit."""
+"""Runs a job as processes of this machine, through submitit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from launch.local.follow import follower
 from launch.local.supervise import supervise
 from launch.slurm.queue import refuse_second
 from launch.start.environment import clean_environment, process_environment, threads_per_process
-from launch.start.job import Job
+from launch.start.job import Job, log_folder
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import ConfigError
 from mmfm.training.journal import Start
@@ -88,12 +88,3 @@ def check_local(cluster: ClusterConfig) -> None:
         )
     if cluster.processes < 1:
         raise ConfigError(f"cluster.processes={cluster.processes} must be at least 1")
-
-
-def log_folder(job: Job) -> Path:
-    """Folder of a job's logs, with submitit's placeholder for the job's id.
-
-    `<run>/logs/<job id>` belongs to training; an evaluation of the run has `<run>/evals/logs/<job id>`.
-    """
-    run = Path(job.run_folder).absolute()
-    return (run / "evals" if job.command == "evaluate" else run) / "logs" / "%j"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from launch.local.executor import log_folder
 from launch.pipelines.records import FOLDER, HERE, NOT_RUN, OPEN, Records, Stage
 from launch.pipelines.sharding import submit_shards
 from launch.pipelines.stages import missing_part
@@ -15,7 +14,9 @@ from launch.slurm.array import Member, submit_array
 from launch.slurm.queue import job_states
 from launch.slurm.script import submit_slurm
 from launch.slurm.terms import stage_terms
-from launch.start.job import Job
+from launch.start.job import Job, log_folder
+from mmfm.config.schema import PretrainConfig
+from mmfm.errors import ConfigError
 from mmfm.training.journal import Start
 
 
@@ -40,6 +41,33 @@ def plan(folder: Path, stages: Sequence[Stage]) -> tuple[Records, dict[str, str]
     return records, queued
 
 
+def check_group(group: Sequence[Stage]) -> None:
+    """Refuse a group whose stages on Slurm cannot be one job each, or all of one array. Raises `ConfigError`.
+
+    A stage that is a chain of jobs would have several ends: its record, and the jobs that wait for it, would
+    take the first for the stage's own.
+    """
+    places = {stage.name: stage.config.cluster for stage in group if stage.config.cluster.kind == "slurm"}
+    for stage in group:
+        chain = stage.config.cluster.chain
+        if chain > 1 and stage.name in places and isinstance(stage.config, PretrainConfig):
+            raise ConfigError(
+                f"{stage.name}: cluster.chain={chain} does not go with a pipeline or sweep: its record, and "
+                "what waits for it, would take the end of the first job for the end of the run. Set "
+                "cluster.chain=1: when its time is over, the same command again goes on from what it saved. "
+                f"Or run it by itself, with `mmfm {stage.command}`"
+            )
+    first = next(iter(places), "")
+    for name, place in places.items():
+        before, now = asdict(places[first]), asdict(place)
+        other = next((key for key in before if before[key] != now[key]), "")
+        if other:
+            raise ConfigError(
+                f"cluster.{other} is {before[other]!r} for {first} and {now[other]!r} for {name}: as jobs of "
+                "one array they have the same resources. Make them alike, or give each a stage or sweep"
+            )
+
+
 def submit_group(group: Sequence[Stage], folder: Path, after: Sequence[str]) -> dict[str, str]:
     """Submit the stages of one group, which start after the jobs `after`. Returns their jobs by name.
 
@@ -57,12 +85,10 @@ def submit_group(group: Sequence[Stage], folder: Path, after: Sequence[str]) -> 
             name = submit_slurm(job, stage.config.cluster, terms)
         jobs = {stage.name: name}
     else:
-        members = [
-            Member(stage_job(stage, folder), stage.config.cluster, stage_terms(folder, stage.name))
-            for stage in group
-        ]
-        array = folder / FOLDER / group[0].group
-        names = submit_array(members, array, group[0].group, group[0].limit, after)
+        members = [Member(stage_job(stage, folder), stage_terms(folder, stage.name)) for stage in group]
+        first = group[0]
+        array = folder / FOLDER / first.group
+        names = submit_array(members, first.config.cluster, array, first.group, first.limit, after)
         jobs = {stage.name: name for stage, name in zip(group, names, strict=True)}
     for stage in group:
         records[stage.name].note("submitted", Start(jobs[stage.name]), after=list(after))

@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from launch.checks.preflight import check_batch
-from launch.pipelines.chain import plan, submit_group
+from launch.pipelines.chain import check_group, plan, submit_group
 from launch.pipelines.records import Records, Stage
 from launch.pipelines.stages import run_stage
 from launch.recipes.commands import PRESET_COMMANDS, check_required, load_config
@@ -89,6 +89,8 @@ def _check_places(stages: Sequence[Stage], records: Records) -> None:
                 check_batch(stage.config)
         except ConfigError as error:
             raise ConfigError(f"stage {stage.name}: {error}") from error
+    for name in dict.fromkeys(stage.group for stage in stages):
+        check_group([stage for stage in stages if stage.group == name])
     on_cluster = {stage.name for stage in stages if stage.config.cluster.kind != "local"}
     clusters = {name for name in on_cluster if records[name].status.name != "finished"}
     for stage in stages:

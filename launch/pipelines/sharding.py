@@ -30,8 +30,8 @@ def submit_shards(
     settle = make_job("data shard", config, own, "data_tools.shards:prepare")
     share = make_job("data shard", config, own, "launch.pipelines.sharding:write_share_here")
     planned = submit_slurm(settle, cluster, parts)
-    members = [Member(share, cluster, replace(parts, after=()))] * tasks
-    array = submit_array(members, folder, "data shard", after=[planned])
+    members = [Member(share, replace(parts, after=()))] * tasks
+    array = submit_array(members, cluster, folder, "data shard", after=[planned])
     return submit_slurm(job, cluster, replace(terms, after=tuple(array)))
 
 

@@ -23,7 +23,6 @@ from mmfm.training.journal import Event, Start
 from mmfm.training.runfolder import RunFolder
 
 SCHEMA = 1
-LEAVING = ("left", "requeued")  # the first of them is when a start was over for good reasons
 MACHINE = (
     "mmfm",
     "python",
@@ -210,8 +209,7 @@ def by_start(events: Sequence[Event]) -> list[list[Event]]:
 
 def requeue_times(starts: Sequence[Sequence[Event]]) -> list[float | None]:
     """For each start that left to be started again: seconds until the next one's first step was done."""
-    pairs = pairwise(starts)
-    gone = [(next((e for e in before if e.name in LEAVING), None), after) for before, after in pairs]
+    gone = [(_first(before, "left"), after) for before, after in pairwise(starts)]
     return [_between(left, _first(after, "stepped")) for left, after in gone if left]
 
 

@@ -1,14 +1,13 @@
 """What comes after a start of a training job that ended badly: name the cause, then start again or stay down.
 
 `python -m launch.slurm.aftermath LOGS CODE` runs in the job's script after srun, which ended with CODE. It
-exits with what the job is to exit with.
+exits with what the job is to exit with. The script has it ignore SIGTERM: requeueing the job ends it.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,13 +17,14 @@ from submitit.core.utils import DelayedSubmission, JobPaths
 from submitit.slurm.slurm import SlurmJobEnvironment
 
 from launch.slurm.cause import Cause, find_cause
-from launch.slurm.requeue import SLURM_SECONDS, ask_again, job_fact
+from launch.slurm.queue import SLURM_SECONDS, cancel_job
+from launch.slurm.requeue import ask_again, is_last, job_fact
 from launch.slurm.srunlines import complaints, endings, newest_start
 from launch.start.claim import GivenUpError, failures, give_up
 from launch.start.job import RESTARTS_VARIABLE, Job
 from launch.start.meeting import attendance, meeting_folder
 from mmfm.config.schema import ClusterConfig
-from mmfm.errors import USER_ERROR_EXIT
+from mmfm.errors import USER_ERROR_EXIT, UserError
 from mmfm.progress import say
 from mmfm.training.beat import read_beats
 from mmfm.training.failure import read_failures
@@ -40,7 +40,6 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
     """
     if code == 0:
         return 0
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # requeueing ends the script, and with it this process
     here = SlurmJobEnvironment()
     start = Start(here.job_id, int(os.environ.get(RESTARTS_VARIABLE, 0)))
     journal = job.journal
@@ -50,15 +49,19 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
         return code
     cause = cause_of(logs, log, start, here.hostnames, code)
     say(f"mmfm: {start} failed: {cause.message}")
+    given_up = any(event.name == "given_up" and event.start == start for event in journal.events())
     try:
-        journal.append(
-            "failed", start, cause=cause.message, kind=cause.kind, ranks=cause.ranks, nodes=cause.nodes
-        )
+        if not given_up:  # when it took the run: then the causes are those of earlier starts
+            journal.append(
+                "failed", start, cause=cause.message, kind=cause.kind, ranks=cause.ranks, nodes=cause.nodes
+            )
     except OSError as error:  # nobody could count any more how often it fails
         say(f"mmfm: error: that cannot be written to {journal.path}: {error}. The run stays down")
         return 1
     if cause.kind in NOT_AGAIN:
         say("mmfm: it is not started again: another start would end alike")
+        if cause.kind == "user":
+            cancel_rest(journal, start.job)
         return USER_ERROR_EXIT
     cluster: ClusterConfig = job.typed_config().cluster
     causes = failures(journal, start)
@@ -67,12 +70,32 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
             give_up(journal, start, causes)
         except GivenUpError as error:
             say(f"mmfm: error: {error}")
+            cancel_rest(journal, start.job)
             return 1
-    if cluster.chain > 1:
-        say("mmfm: the next job of the chain goes on")
-    else:
+    if cluster.chain == 1:
         ask_again(journal, start, spare(cause, cluster, start.job, here.hostnames))
+    elif is_last(journal, start.job, cluster.chain):
+        say(f"mmfm: it was the last of cluster.chain={cluster.chain}: submit the command again")
+    else:
+        say("mmfm: the next job of the chain goes on")
     return code
+
+
+def cancel_rest(journal: Journal, job: str) -> None:
+    """Cancel the jobs of a chain that are queued behind `job`: they would end like it."""
+    behind = {
+        event.values.get("after"): event.start.job for event in journal.events() if event.name == "submitted"
+    }
+    rest: list[str] = []
+    while job := behind.get(job, ""):
+        rest.append(job)
+    for later in reversed(rest):  # else each would begin when the one before it is gone
+        try:
+            cancel_job(later)
+        except UserError as error:
+            say(f"mmfm: job {later} of the chain goes on: {error}")
+        else:
+            say(f"mmfm: job {later} of the chain is cancelled")
 
 
 def later_start(journal: Journal, start: Start) -> str:
@@ -127,7 +150,7 @@ def usable_nodes(job: str) -> set[str]:
     partition = job_fact(job, "Partition")
     excluded = job_fact(job, "ExcNodeList")
     up = _node_names("sinfo", "-h", "-N", "-p", partition, "-t", "idle,alloc,mix,comp,resv", "-o", "%N")
-    return up - (set() if excluded == "(null)" else _node_names("scontrol", "show", "hostnames", excluded))
+    return up - (_node_names("scontrol", "show", "hostnames", excluded) if excluded else set())
 
 
 def _node_names(*command: str) -> set[str]:

@@ -12,18 +12,17 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from submitit.core.utils import DelayedSubmission, JobPaths
+from submitit.core.utils import JobPaths
 
-from launch.local.executor import log_folder
 from launch.slurm.queue import SLURM_SECONDS
-from launch.slurm.script import ALONE, ScriptExecutor, make_executor, note_submission, prepare_submission
+from launch.slurm.script import ALONE, make_executor, note_submission, prepare_submission
 from launch.slurm.terms import Terms
-from launch.start.job import Job
+from launch.start.job import Job, log_folder
 from mmfm.config.schema import ClusterConfig
-from mmfm.errors import ConfigError, UserError
+from mmfm.errors import UserError
 from mmfm.files import write_atomically
 
 SCRIPT = "array.sh"
@@ -38,56 +37,64 @@ exec >>%(logs)s/$id/${id}_0_log.out 2>>%(logs)s/$id/${id}_0_log.err
 
 @dataclass(frozen=True)
 class Member:
-    """One job of an array, where it runs, and shell lines around it."""
+    """One job of an array, and shell lines around it."""
 
     job: Job
-    cluster: ClusterConfig
     terms: Terms = ALONE
 
 
 def submit_array(
-    members: Sequence[Member], folder: Path, name: str, limit: int = 0, after: Sequence[str] = ()
+    members: Sequence[Member],
+    cluster: ClusterConfig,
+    folder: Path,
+    name: str,
+    limit: int = 0,
+    after: Sequence[str] = (),
 ) -> list[str]:
     """Submit `members`, at most `limit` at once (0: all), and return their ids. `folder` keeps the scripts.
 
-    They start once the jobs `after` have ended well. Raises `ConfigError` if they ask for different places,
-    `UserError` if Slurm refuses them.
+    They start once the jobs `after` have ended well. Raises `UserError` if Slurm refuses them.
     """
-    cluster = _one_place(members)
     folder = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"  # an earlier array may still wait
     for job in {member.job.run_folder: member.job for member in members}.values():
         prepare_submission(job)
-    executors = [make_executor(member.job, cluster, member.terms) for member in members]
-    scripts = [executor.script() for executor in executors]
-    for number, (member, script) in enumerate(zip(members, scripts, strict=True)):
-        start = HAND_OVER % {"logs": shlex.quote(str(log_folder(member.job).parent))}
-        write_atomically(folder / f"member_{number}.sh", start + script.replace("%j", "%A_%a"))
+    drafts: list[Path] = []
+    scripts: list[str] = []
+    for number, member in enumerate(members):
+        logs = log_folder(member.job)
+        logs.parent.mkdir(parents=True, exist_ok=True)
+        executor = make_executor(member.job, cluster, member.terms)
+        scripts.append(executor.script())
+        start = HAND_OVER % {"logs": shlex.quote(str(logs.parent))}
+        write_atomically(folder / f"member_{number}.sh", start + _of_task(scripts[-1], logs))
+        drafts.append(logs.with_name(f".{folder.name}_{number}.pkl"))
+        executor.keep(member.job, drafts[-1])
     options = Terms(tuple(after)).options()
     options |= {"array": f"0-{len(members) - 1}%{limit or len(members)}", "job-name": f"mmfm-{name}"}
     options |= {"output": folder.absolute() / "%A_%a.log"}
     write_atomically(folder / SCRIPT, _array_script(scripts[0], options, folder))
-    array = _sbatch(folder / SCRIPT)
+    try:
+        array = _sbatch(folder / SCRIPT)
+    except UserError:
+        for draft in drafts:
+            draft.unlink()
+        raise
     jobs = [f"{array}_{number}" for number in range(len(members))]
-    for member, executor, name in zip(members, executors, jobs, strict=True):
-        _leave_pickle(member.job, executor, name)
-        note_submission(member.job, cluster, name)
+    places = [JobPaths(log_folder(member.job), job_id=job) for member, job in zip(members, jobs, strict=True)]
+    # All at once, and before anything slow: the tasks may run already, and wait a minute for them.
+    for place, draft in zip(places, drafts, strict=True):
+        place.move_temporary_file(draft, "submitted_pickle")
+    for member, place, script, submitted in zip(members, places, scripts, jobs, strict=True):
+        write_atomically(place.submission_file, script)
+        note_submission(member.job, cluster, submitted)
     return jobs
 
 
-def _one_place(members: Sequence[Member]) -> ClusterConfig:
-    """The cluster config of all members: an array asks for the same resources for each."""
-    first = members[0].cluster
-    for member in members[1:]:
-        before, now = asdict(first), asdict(member.cluster)
-        other = [key for key in before if before[key] != now[key]]
-        if other:
-            raise ConfigError(
-                f"the jobs of an array have the same resources, but cluster.{other[0]} is "
-                f"{before[other[0]]!r} for one and {now[other[0]]!r} for another: run those by themselves"
-            )
-    if first.chain > 1:
-        raise ConfigError(f"cluster.chain={first.chain} does not go with an array: leave it at 1")
-    return first
+def _of_task(script: str, logs: Path) -> str:
+    """A job's script with its log folder named as a task's. Lines of the site keep their %j."""
+    ours = shlex.quote(str(logs)).strip("'")
+    lines = [line.replace("%j", "%A_%a") if ours in line else line for line in script.splitlines()]
+    return "\n".join([*lines, ""])
 
 
 def _array_script(member: str, options: dict[str, object], folder: Path) -> str:
@@ -114,14 +121,3 @@ def _sbatch(script: Path) -> str:
     if done.returncode or not found:
         raise UserError(f"Slurm refused the array: {done.stderr.strip() or done.stdout.strip()}")
     return found[1]
-
-
-def _leave_pickle(job: Job, executor: ScriptExecutor, name: str) -> None:
-    """Put what the job runs where submitit looks for it (it waits a minute for it)."""
-    paths = JobPaths(executor.folder, job_id=name)
-    draft = executor.folder.parent / f".{name}.pkl"
-    draft.parent.mkdir(parents=True, exist_ok=True)
-    submission = DelayedSubmission(job)
-    submission.set_timeout(executor.parameters["time"], executor.max_num_timeout)
-    submission.dump(draft)
-    paths.move_temporary_file(draft, "submitted_pickle")

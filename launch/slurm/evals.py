@@ -18,6 +18,7 @@ from pathlib import Path
 from launch.recipes.commands import config_of, load_config, make_job
 from launch.recipes.overrides import expand_cluster, one_process, profile_words, to_words
 from launch.slurm.script import check_slurm, submit_slurm
+from launch.start.environment import OF_A_RANK
 from mmfm.config.schema import EvalsConfig, EvaluateConfig, PretrainConfig
 from mmfm.errors import ConfigError
 from mmfm.files import write_atomically
@@ -26,8 +27,7 @@ from mmfm.progress import say
 SUBMIT_SECONDS = 300  # for sbatch on a busy cluster
 # What an enclosing job says about itself, its ranks and its devices. Where Slurm is found stays.
 OF_THE_JOB = re.compile(
-    r"(SLURM_(?!CONF$).*|SLURMD_.*|SRUN_.*|SBATCH_.*|SUBMITIT_.*|PMI.*|MMFM_(JOB|START|LOGS)|TMPDIR"
-    r"|(LOCAL_)?RANK|(LOCAL_)?WORLD_SIZE|MASTER_(ADDR|PORT)"
+    rf"({OF_A_RANK}|SLURM_(?!CONF$).*|SLURMD_.*|SRUN_.*|SBATCH_.*|PMI.*|TMPDIR"
     r"|(CUDA|ROCR|HIP)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK)$"
 )
 
@@ -41,7 +41,7 @@ def settled(config: PretrainConfig) -> EvalsConfig:
     if not evals.every or config.cluster.kind != "slurm":
         return evals
     own = {"cluster": one_process(asdict(config.cluster), gpu=True)}
-    given = ["checkpoint=filled-in", f"shards={config.data.shards}"]
+    given = to_words({"checkpoint": "filled-in", "shards": config.data.shards})
     run = to_words({"run": asdict(config.run)})
     try:
         place = profile_words(evals.cluster) if evals.cluster else to_words(own)

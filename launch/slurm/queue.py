@@ -45,12 +45,13 @@ def job_states(jobs: Sequence[str]) -> dict[str, JobState]:
     return {job: states.get(job) or past.get(job) or JobState(OVER) for job in jobs}
 
 
-def refuse_second(job: Job) -> None:
+def refuse_second(job: Job, own: str = "") -> None:
     """Refuse to start a training job while another of the same run waits or runs, as far as can be known.
 
-    Each would take the run away from the other. Raises `UserError` naming the one that is there.
+    Each would take the run away from the other. `own` is the job that asks, if it is one. Raises `UserError`
+    naming the one that is there.
     """
-    known = jobs_of(job)
+    known = jobs_of(job) - {own}
     try:
         waiting = _queue()
     except UserError:  # not on a cluster, or not one that answers

@@ -7,13 +7,12 @@ import shutil
 from pathlib import Path
 
 from submitit import SlurmExecutor
-from submitit.core.utils import FailedJobError
+from submitit.core.utils import DelayedSubmission, FailedJobError
 
-from launch.local.executor import log_folder
 from launch.slurm.queue import refuse_second
 from launch.slurm.terms import Terms
 from launch.start.environment import process_environment
-from launch.start.job import Job
+from launch.start.job import Job, log_folder
 from launch.start.snapshot import Snapshot
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import USER_ERROR_EXIT, ConfigError, UserError
@@ -39,6 +38,12 @@ class ScriptExecutor(SlurmExecutor):
         """The text that would be handed to sbatch."""
         return self._make_submission_file_text(self._submitit_command_str, uid="")
 
+    def keep(self, job: Job, path: Path) -> None:
+        """Write what the job's processes run, as submitit reads it."""
+        submission = DelayedSubmission(job)
+        submission.set_timeout(self.parameters["time"], self.max_num_timeout)
+        submission.dump(path)
+
     def _num_tasks(self) -> int:
         """The most tasks that there can be."""
         return self.most_tasks
@@ -50,13 +55,17 @@ def sbatch_script(job: Job, cluster: ClusterConfig) -> str:
 
 
 def submit_slurm(job: Job, cluster: ClusterConfig, terms: Terms = ALONE) -> str:
-    """Submit `job` and return its id; of a chain of jobs the last, which ends when the run has ended.
+    """Submit `job` and return its id; of a chain of jobs, which has no terms, the last.
 
     Raises `UserError` where sbatch is missing, Slurm refuses, or the run has a job already.
     """
+    links = cluster.chain if job.trains else 1
+    assert links == 1 or terms == ALONE, (
+        "what waits for a run must not take a chain's first end for the run's"
+    )
     prepare_submission(job)
     before = ""
-    for _ in range(cluster.chain if job.trains else 1):
+    for _ in range(links):
         executor = make_executor(job, cluster, terms, behind=before)
         try:
             submitted = str(executor.submit(job).job_id)
@@ -153,7 +162,9 @@ def _size(cluster: ClusterConfig, fewest: int) -> tuple[dict[str, object], list[
 
 def teardown_lines(python: str, folder: Path) -> list[str]:
     """Shell lines after srun: what a start that failed means for the job. `folder` as of `log_folder`."""
-    return [f"{python} -m launch.slurm.aftermath {shlex.quote(str(folder))} $?", "exit $?"]
+    words = f"{python} -m launch.slurm.aftermath {shlex.quote(str(folder))}"
+    # requeueing ends the script and all that it runs by SIGTERM: what asks for it has to outlive that
+    return [f"code=$?; trap '' TERM; {words} $code", "exit $?"]
 
 
 def _gpu_options(cluster: ClusterConfig) -> dict[str, str]:

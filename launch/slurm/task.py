@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from submitit.core.utils import DelayedSubmission, JobPaths
+from submitit.core.utils import JobPaths
 
 from launch.checks.preflight import check
 from launch.recipes.commands import JOB_FUNCTIONS, check_required, load_config, make_job
@@ -41,7 +41,7 @@ def prepare(command: str, recipe: str, words: Sequence[str], given: Mapping[str,
     check(config)
     job = make_job(command, config)
     if job.trains:
-        refuse_second(job)
+        refuse_second(job, own=given[SLURM_JOB_VARIABLE])  # a first start may have been cut short
     Snapshot(Path(job.run_folder)).take()
     return script(job, config.cluster, given[SLURM_JOB_VARIABLE])
 
@@ -70,9 +70,7 @@ def script(job: Job, cluster: ClusterConfig, job_id: str) -> str:
     executor = make_executor(job, cluster)
     paths = JobPaths(executor.folder, job_id=job_id)
     paths.folder.mkdir(parents=True, exist_ok=True)
-    submission = DelayedSubmission(job)
-    submission.set_timeout(executor.parameters["time"], executor.max_num_timeout)
-    submission.dump(paths.submitted_pickle)
+    executor.keep(job, paths.submitted_pickle)
     lines = [line for line in executor.script().splitlines() if not line.startswith(REQUEST)]
     logs = [f"exec >>{shlex.quote(str(paths.stdout))} 2>>{shlex.quote(str(paths.stderr))}"]
     return "\n".join([*lines[:1], *logs, *lines[1:], ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,3 +42,12 @@ def stage_terms(folder: Path, name: str, after: tuple[str, ...] = (), part: bool
         "trap mmfm_end EXIT",
     ]
     return Terms(after, tuple(lines))
+
+
+def stage_of(script: str) -> tuple[Path, str] | None:
+    """The folder and the stage that a job's script reports to, None for a job by itself."""
+    found = re.search(rf"{re.escape(REPORTER)} begin (.+) (whole|part)$", script, re.MULTILINE)
+    if found is None:
+        return None
+    folder, name = shlex.split(found[1])
+    return Path(folder), name

@@ -21,6 +21,8 @@ LOWEST_PORT = 10000
 END_OF_PORTS = 32768  # Linux hands out ports from here on to whoever asks: a fixed port there may be taken
 PORT_TRIES = 64
 LOOPBACK = "127.0.0.1"
+# What a process learns of its job and its rank from us, as a regular expression of the variables' names.
+OF_A_RANK = r"SUBMITIT_.*|MMFM_(JOB|START|LOGS)|(LOCAL_)?RANK|(LOCAL_)?WORLD_SIZE|MASTER_(ADDR|PORT)"
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def master_port(start: str, attempt: int = 0) -> int:
 
 
 def free_port(start: str) -> int:
-    """The first of a start's ports that nobody on this machine has."""
+    """The first of a start's ports that nobody on this machine has. Raises `OSError` if there is none."""
     for attempt in range(PORT_TRIES):
         port = master_port(start, attempt)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -117,16 +119,12 @@ def free_port(start: str) -> int:
             except OSError:
                 continue
             return port
-    raise UserError(f"no free port found in {PORT_TRIES} tries between {LOWEST_PORT} and {END_OF_PORTS}")
+    raise OSError(f"no free port found in {PORT_TRIES} tries between {LOWEST_PORT} and {END_OF_PORTS}")
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` without what an enclosing job says about its own ranks."""
-    foreign = re.compile(
-        r"(SUBMITIT_.*|MMFM_(JOB|START|LOGS)|RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE"
-        r"|MASTER_ADDR|MASTER_PORT)$"
-    )
-    return {name: value for name, value in environment.items() if not foreign.match(name)}
+    return {name: value for name, value in environment.items() if not re.fullmatch(OF_A_RANK, name)}
 
 
 def _ephemeral_start() -> int:

@@ -12,12 +12,14 @@ from types import FrameType
 from typing import Any
 
 from launch.start.environment import Place, rank_environment
+from launch.start.lastword import promise_last_word
 from launch.start.lifeline import end_with_parent
 from mmfm.config.schema import ClusterConfig, PretrainConfig
 from mmfm.errors import USER_ERROR_EXIT, UserError
 from mmfm.training.failure import LOGS_VARIABLE, BadNodeError, Failure, leave
 from mmfm.training.journal import COUNT_VARIABLE, JOB_VARIABLE, Journal, StaleError, Start
 from mmfm.training.runfolder import RunFolder
+from mmfm.training.signals import StopFlag
 
 RESTARTS_VARIABLE = "SLURM_RESTART_COUNT"  # not set at the first start
 NODE_ERROR_EXIT = 3  # of a process whose node is not fit, for the case that it can leave no file that says so
@@ -69,16 +71,26 @@ class Job:
         os.environ.update(
             {JOB_VARIABLE: start.job, COUNT_VARIABLE: str(start.count), LOGS_VARIABLE: str(logs)}
         )
-        signal.signal(signal.SIGTERM, _leave)
-        if here.cluster == "slurm":
-            _hold(signal.SIGUSR2)
+        if here.cluster != "slurm":
+            signal.signal(signal.SIGTERM, _leave)
+        elif self.trains:
+            StopFlag().heed()  # training sees it as soon as all ranks are there, and they leave together
+            if place.rank == 0:
+                promise_last_word(self.journal, start, place.nodes)
+        else:
+            signal.signal(signal.SIGTERM, _leave)
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # there is nothing to save
         try:
             config = self.typed_config()
             cluster = getattr(config, "cluster", ClusterConfig())  # some jobs of pipelines have none
             if cluster.chain > 1 and self._over():
                 return
-            self._prepare(cluster, place, start, logs)
+            self._prepare(config, cluster, place, start, logs)
             outcome = self._run(config)
+            if here.cluster == "slurm" and _unfinished(config, outcome):
+                from launch.slurm.requeue import requeue
+
+                requeue(place.rank, self.journal, start, cluster.chain)
         except UserError as error:
             kind = "stale" if isinstance(error, StaleError) else "user"
             _leave_failure(logs, place, start, kind, error)
@@ -91,10 +103,6 @@ class Job:
         except Exception as error:
             _leave_failure(logs, place, start, "crash", error)
             raise
-        if here.cluster == "slurm" and _unfinished(config, outcome):
-            from launch.slurm.requeue import requeue
-
-            requeue(place.rank, self.journal, start, cluster.chain)
 
     def typed_config(self) -> Any:
         """The config as the dataclass that the function takes."""
@@ -113,12 +121,12 @@ class Job:
             print(f"{self.run_folder} has all of its steps already", file=sys.stderr, flush=True)
         return over
 
-    def _prepare(self, cluster: ClusterConfig, place: Place, start: Start, logs: Path) -> None:
+    def _prepare(self, config: Any, cluster: ClusterConfig, place: Place, start: Start, logs: Path) -> None:
         """Take the run over, meet the other processes, and set the environment that they agree on."""
         from launch.slurm.requeue import warn_without_scontrol
         from launch.start.claim import claim
         from launch.start.meeting import Meeting, Report, meeting_folder
-        from launch.start.nodecheck import check_node, check_run_folder
+        from launch.start.nodecheck import check_node, check_run_folder, lacking
         from launch.start.snapshot import code_digest
 
         if place.rank == 0 and self.trains:
@@ -130,6 +138,7 @@ class Job:
             node=place.node,
             code=code_digest(),
             wrong=check_node(cluster, place) if place.local_rank == 0 else [],
+            lacks=lacking(config, Path(self.run_folder)) if place.local_rank == 0 else {},
         )
         meeting = Meeting(meeting_folder(logs, start.count), place, cluster.meeting_seconds, cluster.cpus)
         port = meeting.attend(report, port_seed=str(start))
@@ -145,22 +154,27 @@ class Job:
         return function(config)
 
 
+def log_folder(job: Job) -> Path:
+    """Folder of a job's logs, with submitit's placeholder for the job's id.
+
+    `<run>/logs/<job id>` belongs to training; an evaluation of the run has `<run>/evals/logs/<job id>`.
+    """
+    run = Path(job.run_folder).absolute()
+    return (run / "evals" if job.command == "evaluate" else run) / "logs" / "%j"
+
+
 def _leave(signum: int, frame: FrameType | None) -> None:
-    """Until training has a handler of its own there is nothing to save: a stop signal ends the process."""
+    """Where nobody handles a stop signal there is nothing to save: it ends the process."""
     sys.exit(128 + signum)
-
-
-def _hold(signum: signal.Signals) -> None:
-    """Keep a request to save and leave until training has a handler for it, and ignore it after training."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
-    signal.signal(signum, lambda *_: None)
 
 
 def _unfinished(config: Any, outcome: Any) -> bool:
     """Whether training left before its last step. `outcome` is what the job's function returned."""
     from mmfm.training.checkpoint import read_position
 
-    return isinstance(config, PretrainConfig) and read_position(outcome).step < config.train.steps
+    if not isinstance(config, PretrainConfig):
+        return False
+    return outcome is None or read_position(outcome).step < config.train.steps
 
 
 def _leave_failure(logs: Path, place: Place, start: Start, kind: str, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """The meeting: before anything heavy is imported, all processes of a start find each other in the run folder.
 
     <logs>/meeting_<start>/<rank>.json    each process: its node, its clock, its cores, what is wrong there
-    <logs>/meeting_<start>/verdict.json   rank 0, when all are there: address and port, or which nodes are bad
+    <logs>/meeting_<start>/verdict.json   rank 0, when all are there: the port, or what is wrong
 
 A process that does not come, or a node that is not fit, is named by rank 0 and by all others alike, instead
 of a hang of all of them in the process group.
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from launch.start.environment import Place, free_port
+from mmfm.errors import UserError
 from mmfm.files import write_atomically
 from mmfm.training.failure import BadNodeError
 
@@ -46,6 +47,7 @@ class Report:
     node: str
     code: str = ""  # digest of the code that it runs
     wrong: list[str] = field(default_factory=list)  # with its node; only one process of each node looks
+    lacks: dict[str, str] = field(default_factory=dict)  # setting that names it -> why, as of `lacking`
     cores: list[int] = field(default_factory=lambda: sorted(os.sched_getaffinity(0)))
     machine_cores: int = field(default_factory=lambda: os.cpu_count() or 1)
     time: float = field(default_factory=time.time)
@@ -54,10 +56,11 @@ class Report:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What rank 0 made of the reports: where to meet, or what is wrong with which node."""
+    """What rank 0 made of the reports: where to meet, or what is wrong with which node, or the recipe."""
 
     port: int = 0
     wrong: dict[str, list[str]] = field(default_factory=dict)
+    mistake: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class Meeting:
     def attend(self, report: Report, port_seed: str) -> int:
         """Meet the others and return the port of the process group.
 
-        Raises `BadNodeError`, the same in all processes, if one is missing or a node is not fit.
+        Raises, the same in all processes, `BadNodeError` if one is missing or a node is not fit, and
+        `UserError` for what the recipe names and no node has.
         """
         try:
             write_atomically(self.folder / f"{report.rank}.json", json.dumps(asdict(report)))
@@ -84,6 +88,8 @@ class Meeting:
             write_atomically(self.folder / VERDICT, json.dumps(asdict(verdict)))
         else:
             verdict = self.await_verdict()
+        if verdict.mistake:
+            raise UserError(verdict.mistake)
         if verdict.wrong:
             told = "; ".join(f"{node}: {', '.join(what)}" for node, what in verdict.wrong.items())
             raise BadNodeError(f"not fit for this job: {told}", list(verdict.wrong))
@@ -97,14 +103,29 @@ class Meeting:
         if missing:
             return Verdict(wrong=self._missing(missing))
         reports = [self._read(rank) for rank in range(self.place.world)]
+        everywhere = {
+            setting: why
+            for setting, why in reports[0].lacks.items()
+            if {report.node for report in reports if setting in report.lacks} >= set(self.place.nodes)
+        }
+        if everywhere:  # then no other node will have it: it is no node's fault
+            told = "; ".join(f"{setting} ({why})" for setting, why in everywhere.items())
+            return Verdict(mistake=f"no node of this job has {told}: mend that, or give another")
         wrong: dict[str, list[str]] = {}
         for node, what in self._faults(reports):
             wrong.setdefault(node, []).append(what)
-        return Verdict(wrong=wrong) if wrong else Verdict(port=free_port(port_seed))
+        if wrong:
+            return Verdict(wrong=wrong)
+        try:
+            return Verdict(port=free_port(port_seed))
+        except OSError as error:
+            return Verdict(wrong={self.place.node: [str(error)]})
 
     def await_verdict(self) -> Verdict:
-        """Wait for what rank 0 says. Raises `TimeoutError` if it does not come."""
-        patience = self.seconds + PATIENCE_SECONDS
+        """Wait for rank 0, and then for what it says. Raises `TimeoutError` if it comes and says nothing."""
+        if not self._wait(lambda: 0 in attendance(self.folder), self.seconds):
+            return Verdict(wrong=self._missing([0]))
+        patience = self.seconds + PATIENCE_SECONDS  # rank 0 waits for the others from now on
         if not self._wait(lambda: (self.folder / VERDICT).exists(), patience):
             raise TimeoutError(
                 f"rank 0 on {self.place.nodes[0]} said nothing in {self.folder} for {patience:.0f} s"
@@ -131,6 +152,8 @@ class Meeting:
             there = [report for report in reports if report.node == node]
             for what in (what for report in there for what in report.wrong):
                 yield node, what
+            for setting, why in (item for report in there for item in report.lacks.items()):
+                yield node, f"it does not have {setting} ({why})"
             if any(report.code != first.code for report in there):
                 yield node, f"it sees other code than {first.node}: are its files of the run folder old?"
             apart = max((report.ahead - first.ahead for report in there), key=abs)

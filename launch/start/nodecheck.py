@@ -1,4 +1,4 @@
-"""Checks of a node before the processes of a job meet: GPUs, scratch folder, network interface.
+"""Checks of a node before the processes of a job meet: GPUs, scratch folder, network interface, data.
 
 They run once on each node and import nothing heavy. What they find wrong is said in words; a node that is
 named so is not used again by the job.
@@ -12,10 +12,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from launch.start.environment import Place, scratch_folder
-from mmfm.config.schema import ClusterConfig
+from mmfm.config.schema import ClusterConfig, EvaluateConfig, PretrainConfig
 from mmfm.errors import UserError
+from mmfm.training.runfolder import RunFolder
 
 GPU_SECONDS = 60  # a driver that does not answer in this time will not do so later either
 GPU_QUERY = (
@@ -32,12 +34,46 @@ def check_node(cluster: ClusterConfig, place: Place) -> list[str]:
     found: list[str] = []
     if cluster.gpus and cluster.check_gpus:
         found += check_gpus(int(cluster.gpus.rpartition(":")[2]))
-    scratch = scratch_folder(cluster)
+    try:
+        scratch = scratch_folder(cluster)
+    except UserError:  # told by `lacking`
+        scratch = None
     if scratch is not None:
         found += check_scratch(scratch, cluster.min_free_gb)
     if cluster.interface and len(place.nodes) > 1:
         found += check_interface(cluster.interface)
     return found
+
+
+def lacking(config: Any, run_folder: Path) -> dict[str, str]:
+    """What the recipe of a job names and this node does not have: the setting, and why.
+
+    It is the node's fault if others have it, else the user's mistake.
+    """
+    found = {}
+    for key, value in inputs(config, run_folder).items():
+        try:
+            with os.scandir(value) as inside:
+                if next(inside, None) is None:  # as the place of a file system that is not mounted
+                    found[f"{key}={value}"] = "it is empty"
+        except OSError as error:
+            found[f"{key}={value}"] = error.strerror or str(error)
+    try:
+        scratch_folder(getattr(config, "cluster", ClusterConfig()))
+    except UserError as error:
+        found[f"cluster.scratch={config.cluster.scratch}"] = str(error)
+    return found
+
+
+def inputs(config: Any, run_folder: Path) -> dict[str, str]:
+    """The folders that every node must see, by their settings. A run with a checkpoint reads no `init`."""
+    if isinstance(config, EvaluateConfig):
+        return {"shards": config.shards, "checkpoint": config.checkpoint}
+    if not isinstance(config, PretrainConfig):
+        return {}
+    begun = any(RunFolder(run_folder).checkpoints.glob("step_*"))
+    init = {"init": config.init} if config.init and not begun else {}
+    return {"data.shards": config.data.shards, **init}
 
 
 def check_gpus(wanted: int) -> list[str]:

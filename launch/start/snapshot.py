@@ -40,8 +40,11 @@ class Snapshot:
             shutil.copyfile(path, target)
         try:
             draft.rename(self.folder)
-        except OSError:  # someone else was quicker
+        except OSError:
             shutil.rmtree(draft)
+            if not self.folder.exists():
+                raise
+            # someone else was quicker
         return self.folder
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from launch.checks.preflight import check
 from launch.local.supervise import JobError
-from launch.pipelines.chain import plan, submit_group
+from launch.pipelines.chain import check_group, plan, submit_group
 from launch.pipelines.records import Records, Stage
 from launch.pipelines.stages import run_stage
 from launch.recipes.commands import check_required, load_config
+from launch.recipes.overrides import to_words
 from mmfm.errors import ConfigError, UserError
 from mmfm.progress import say
 
@@ -51,7 +52,8 @@ def load_sweep(command: str, recipe: Path, words: Sequence[str], limit: int = 0)
         taken = sum(re.fullmatch(rf"{re.escape(name)}(~\d+)?", other.name) is not None for other in members)
         name += f"~{taken + 1}" if taken else ""
         own = [f"{key}={value}" for key, value in chosen.items()]
-        config = load_config(command, recipe, [*fixed, *own, f"run.root={folder}", f"run.name={name}"])
+        place = to_words({"run": {"root": str(folder), "name": name}})
+        config = load_config(command, recipe, [*fixed, *own, *place])
         check_required(command, config)
         members.append(Stage(name, command, config, group=GROUP, limit=limit, values=chosen))
     return folder, members
@@ -65,6 +67,7 @@ def run_sweep(folder: Path, members: Sequence[Stage]) -> Records:
     """
     for stage in members:
         check(stage.config)
+    check_group(members)
     records, queued = plan(folder, members)
     planned = [records.stages[stage.name] for stage in members]
     todo = [stage for stage in planned if stage.name not in queued and not records.is_finished(stage)]

@@ -12,7 +12,7 @@ from launch.watching.wording import host_names
 from mmfm.training.journal import Event, Start
 from mmfm.training.runfolder import RunFolder
 
-SETTLED = ("left", "done", "failed")  # events that say how a start ended
+SETTLED = ("left", "done", "failed", "given_up")  # events that say how a start ended
 CAUSES = ("failed", "given_up", "save_failed", "left")
 
 
@@ -51,7 +51,8 @@ class Chronicle:
     @property
     def given_up(self) -> bool:
         """Whether the launcher gave up after too many failures, and nothing was started since."""
-        return bool(self.events) and self.events[-1].name == "given_up"
+        telling = [event.name for event in self.events if event.name in ("submitted", "start", "given_up")]
+        return telling[-1:] == ["given_up"]
 
     def training(self, start: Start) -> bool:
         """Whether a start has done a step."""
@@ -101,7 +102,8 @@ def in_words(event: Event) -> str:
         case "save_failed":
             return f"could not save {_step(values)}: {cause}"
         case "left":
-            return f"left after {_step(values)}, which is saved: {cause}"
+            when = f"after {_step(values)}, which is saved" if "step" in values else "before its first step"
+            return f"left {when}: {cause}"
         case "done":
             return f"done with {_step(values)}, the last"
         case "failed":
@@ -123,7 +125,7 @@ def _cause(event: Event) -> str:
         case "save_failed":
             return f"could not save: {first}"
         case "left":
-            return f"saved and left: {first}"
+            return f"saved and left: {first}" if "step" in event.values else f"left early: {first}"
     return first
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from submitit.core.utils import DelayedSubmission
+from submitit.core.utils import DelayedSubmission, JobPaths
 
 from launch.run import run as submit
-from launch.slurm.queue import cancel_job, job_states, requeue_job
+from launch.slurm.queue import cancel_job, job_states, requeue_job, signal_job
+from launch.slurm.terms import stage_of
 from launch.start.job import Job
 from launch.watching.runjobs import RunJobs, is_local
 from mmfm.errors import UserError
+
+NO_REQUEUE = "#SBATCH --no-requeue"  # in the scripts of a chain's jobs
 
 
 def cancel(run: Path) -> list[str]:
@@ -38,25 +41,47 @@ def requeue(run: Path) -> str:
     jobs = _on_slurm(run)
     states = job_states(jobs.on_slurm)
     running = [job for job in jobs.on_slurm if states[job].running]
+    waiting = [job for job in jobs.on_slurm if states[job].queued and job not in running]
     if running:
-        requeue_job(running[0])
-        return f"requeued job {running[0]}: it saves, and its next start goes on from there"
-    waiting = [job for job in jobs.on_slurm if states[job].queued]
+        return _start_again(jobs, running[0], waiting)
     if waiting:
         reason = states[waiting[0]].reason or states[waiting[0]].state
         raise UserError(f"job {waiting[0]} of {run} is in the queue already ({reason})")
-    job = kept_job(jobs)
+    job = _last_alone(jobs)
     submit(job.command, job.typed_config())
     return f"submitted {run} again, with the config of its last submission"
 
 
-def kept_job(jobs: RunJobs) -> Job:
-    """What was submitted last for a run. Raises `UserError` if it was not kept, or from another folder."""
-    pickles = [jobs.folder(name) / f"{name}_submitted.pkl" for name in jobs.on_slurm]
-    kept = [path for path in pickles if path.exists()]
+def _start_again(jobs: RunJobs, name: str, waiting: list[str]) -> str:
+    """Have a job that runs save and leave; it or the next of its chain goes on. Returns that in words."""
+    if NO_REQUEUE not in _script(jobs, name):
+        requeue_job(name)
+        return f"requeued job {name}: it saves, and its next start goes on from there"
+    if not waiting:
+        raise UserError(
+            f"job {name} is the last of its chain, and Slurm does not requeue it ({NO_REQUEUE}): end it with "
+            f"`mmfm cancel {jobs.run}`, which saves; then `mmfm requeue {jobs.run}` submits a chain anew"
+        )
+    signal_job(name, "USR2")
+    return f"job {name} saves and leaves; job {waiting[0]}, the next of its chain, goes on from there"
+
+
+def _last_alone(jobs: RunJobs) -> Job:
+    """What was submitted last for a run, by itself.
+
+    Raises `UserError` if it was not kept, or submitted from another folder or by a pipeline or sweep.
+    """
+    kept = [name for name in jobs.on_slurm if _paths(jobs, name).submitted_pickle.exists()]
     if not kept:
         raise UserError(f"{jobs.run} keeps no submission of mmfm: submit it as you did before")
-    job = DelayedSubmission.load(kept[-1]).function
+    stage = stage_of(_script(jobs, kept[-1]))
+    if stage:
+        folder, name = stage
+        raise UserError(
+            f"{jobs.run} is {name} of the pipeline or sweep in {folder}: give its `mmfm pipeline` or `mmfm "
+            "sweep` command again; it passes over what is finished or in the queue, and goes on with the rest"
+        )
+    job = DelayedSubmission.load(_paths(jobs, kept[-1]).submitted_pickle).function
     assert isinstance(job, Job)
     here = jobs.run.resolve()
     if Path(job.run_folder).resolve() not in (here, here.parent):  # evaluations have their logs one below
@@ -65,6 +90,17 @@ def kept_job(jobs: RunJobs) -> Job:
             "run this there"
         )
     return job
+
+
+def _script(jobs: RunJobs, name: str) -> str:
+    """The script that was submitted as a job; "" if that was not kept."""
+    path = _paths(jobs, name).submission_file
+    return path.read_text() if path.exists() else ""
+
+
+def _paths(jobs: RunJobs, name: str) -> JobPaths:
+    """Where submitit keeps what belongs to a job."""
+    return JobPaths(jobs.folder(name), job_id=name)
 
 
 def _on_slurm(run: Path) -> RunJobs:

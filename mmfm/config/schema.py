@@ -230,7 +230,10 @@ class ClusterConfig:
         90, "time before the time limit at which a job saves and requeues itself", minimum=1
     )
     chain: int = option(
-        1, "jobs queued in a row, each going on from the one before, where sites forbid requeueing", minimum=1
+        1,
+        "jobs queued in a row, each going on from the one before, where sites forbid requeueing; "
+        "for a run by itself, not in pipelines and sweeps",
+        minimum=1,
     )
     max_failures: int = option(
         3, "starts in a row that may fail without a new checkpoint; then the job stays down", minimum=1

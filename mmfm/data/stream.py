@@ -228,19 +228,21 @@ def open_stream(
     encode_key: str = "",
     device: torch.device | str = "cpu",
     labelled: bool = False,
+    tick: Callable[[], None] = lambda: None,
 ) -> TrainStream:
     """Open the split of `config`, build its caches where they are missing, and lay out the order.
 
     Without a tokenizer the batches have no text. With `encode` (a frozen text tower that `encode_key`
     identifies) they carry its cached output in place of tokens. Samples without any of the wanted notes, and
-    with `labelled` those of unknown class, are left out. Raises `ConfigError` and `DataError`.
+    with `labelled` those of unknown class, are left out. `tick` is called as the build of a cache gets on.
+    Raises `ConfigError` and `DataError`.
     """
     check_data(config)
     split = Split.open(config.shards, config.split)
     kept = split.label != UNKNOWN_LABEL if labelled else np.ones(len(split), bool)
     notes = None
     if tokenizer is not None:
-        notes = _open_notes(config, split, tokenizer, encode, encode_key, device)
+        notes = _open_notes(config, split, tokenizer, encode, encode_key, device, tick)
         kept &= notes.tokens.has.any(axis=1) | np.isin(np.arange(len(split)), list(notes.tokens.damaged))
     if not kept.any():
         raise DataError(
@@ -269,6 +271,7 @@ def _open_notes(
     encode: Encode | None,
     encode_key: str,
     device: Any,
+    tick: Callable[[], None],
 ) -> Notes:
     strategies = sorted(name for name, share in config.notes.items() if share > 0)
     missing = [name for name in strategies if name not in split.manifest.notes]
@@ -278,6 +281,6 @@ def _open_notes(
             f"{', '.join(split.manifest.notes) or 'of no strategy'}"
         )
     folder = Path(config.shards) / "tokens"
-    tokens = TokenCache.open_or_build(split, tokenizer, strategies, config.max_tokens, folder)
-    features = TextFeatureCache.open_or_build(tokens, encode, encode_key, device) if encode else None
+    tokens = TokenCache.open_or_build(split, tokenizer, strategies, config.max_tokens, folder, tick)
+    features = TextFeatureCache.open_or_build(tokens, encode, encode_key, device, tick) if encode else None
     return Notes(tokens, features, np.array([config.notes[name] for name in strategies], float))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmfm.data.tokens import TokenCache, publish
+from mmfm.data.tokens import Tick, TokenCache, publish
 from mmfm.progress import track
 
 Encode = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # tokens, mask int64 (b, T) -> (b, dim)
@@ -27,16 +27,23 @@ class TextFeatureCache:
 
     @classmethod
     def open_or_build(
-        cls, tokens: TokenCache, encode: Encode, key: str, device: torch.device | str = "cpu"
+        cls,
+        tokens: TokenCache,
+        encode: Encode,
+        key: str,
+        device: torch.device | str = "cpu",
+        tick: Tick = lambda: None,
     ) -> TextFeatureCache:
         """Open the features of the notes of `tokens` by the tower that `key` identifies, or compute them.
 
         `encode` maps tokens and mask on `device` to (b, dim). The cache lies in the folder of the tokens.
+        `tick` is called as the build gets on; what it raises ends the build.
         """
         target = tokens.folder / f"features-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         if not target.is_dir():
             with _all_cores():
-                publish(target, lambda folder: _build(folder, tokens, encode, torch.device(device)))
+                place = torch.device(device)
+                publish(target, lambda folder, tick: _build(folder, tokens, encode, place, tick), tick)
         return cls(target, tokens.strategies)
 
     def get(self, numbers: np.ndarray, samples: np.ndarray) -> np.ndarray:
@@ -60,7 +67,7 @@ def _all_cores() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _build(folder: Path, tokens: TokenCache, encode: Encode, device: torch.device) -> None:
+def _build(folder: Path, tokens: TokenCache, encode: Encode, device: torch.device, tick: Tick) -> None:
     for number, name in enumerate(tokens.strategies):
         first, rows = _distinct(tokens, number)
         lengths = np.array([len(tokens.ids(number, sample)) for sample in first])
@@ -68,6 +75,7 @@ def _build(folder: Path, tokens: TokenCache, encode: Encode, device: torch.devic
         parts = [order[at : at + _BATCH] for at in range(0, len(order), _BATCH)]
         features: np.ndarray | None = None
         for part in track(parts, f"encoding the {len(first)} different notes {name}"):
+            tick()
             ids, mask = tokens.padded(np.full(len(part), number), first[part])
             encoded = encode(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
             if features is None:

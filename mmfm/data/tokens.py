@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +22,10 @@ from mmfm.progress import track
 
 _CHUNK = 1024  # notes tokenized at a time
 _DAMAGED = "damaged.json"
+_MARK_SECONDS = 60.0  # a folder that is being built has been changed within about as long
+_DEAD_SECONDS = 3600.0
+
+Tick = Callable[[], None]
 
 
 class TokenCache:
@@ -38,10 +45,17 @@ class TokenCache:
 
     @classmethod
     def open_or_build(
-        cls, split: Split, tokenizer: Tokenizer, strategies: Sequence[str], max_tokens: int, folder: Path
+        cls,
+        split: Split,
+        tokenizer: Tokenizer,
+        strategies: Sequence[str],
+        max_tokens: int,
+        folder: Path,
+        tick: Tick = lambda: None,
     ) -> TokenCache:
         """Open the cache for these notes and this tokenizer below `folder`, building it first if need be.
 
+        `tick` is called as the build gets on; what it raises ends the build.
         Processes that build at the same time do the same work; the first to finish is kept.
         Raises `DataError` where the cache cannot be written.
         """
@@ -52,7 +66,7 @@ class TokenCache:
             if not any(_readable(split, sample) for sample in cache.damaged):
                 return cache
             shutil.rmtree(target)  # the shards were mended since
-        publish(target, lambda part: _build(part, split, tokenizer, strategies, max_tokens))
+        publish(target, lambda part, tick: _build(part, split, tokenizer, strategies, max_tokens, tick), tick)
         return cls(target, strategies, tokenizer.vocab_size, tokenizer.pad_id)
 
     def get(self, strategy: str, sample: int) -> np.ndarray:
@@ -70,9 +84,10 @@ class TokenCache:
         return pad(rows, self.pad_id)
 
 
-def publish(target: Path, write: Callable[[Path], None]) -> None:
+def publish(target: Path, write: Callable[[Path, Tick], None], tick: Tick) -> None:
     """Let `write` fill a folder and move it to `target` in one step; if another got there first, keep theirs.
 
+    `write` is given a `tick` to call as it gets on, which calls ours. What killed builds left is removed.
     Raises `DataError` when the place cannot be written.
     """
     try:
@@ -82,8 +97,10 @@ def publish(target: Path, write: Callable[[Path], None]) -> None:
         raise DataError(
             f"cannot write the cache {target}: {error.strerror}. Make the folder writable, or copy the shards"
         ) from error
+    alive = _Alive(part, tick)
     try:
-        write(part)
+        _remove_dead(target, part)
+        write(part, alive)
         part.chmod(0o755)  # mkdtemp keeps others out, but caches are shared like the shards
         try:
             part.rename(target)
@@ -94,8 +111,37 @@ def publish(target: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
+class _Alive:
+    """Calls `tick`, and marks now and then that the folder's builder is alive."""
+
+    def __init__(self, folder: Path, tick: Tick) -> None:
+        self._folder = folder
+        self._tick = tick
+        self._due = time.monotonic() + _MARK_SECONDS
+
+    def __call__(self) -> None:
+        self._tick()
+        if time.monotonic() > self._due:
+            self._due = time.monotonic() + _MARK_SECONDS
+            os.utime(self._folder)
+
+
+def _remove_dead(target: Path, ours: Path) -> None:
+    """Remove folders of builds of `target` that nobody goes on with."""
+    now = ours.stat().st_mtime  # by the clock of the disk
+    for part in target.parent.glob(f".{target.name}-*"):
+        with contextlib.suppress(OSError):  # it has just been moved to its place
+            if now - part.stat().st_mtime > _DEAD_SECONDS:
+                shutil.rmtree(part, ignore_errors=True)
+
+
 def _build(
-    folder: Path, split: Split, tokenizer: Tokenizer, strategies: Sequence[str], max_tokens: int
+    folder: Path,
+    split: Split,
+    tokenizer: Tokenizer,
+    strategies: Sequence[str],
+    max_tokens: int,
+    tick: Tick,
 ) -> None:
     kind = _id_type(tokenizer.vocab_size)
     lengths = {name: np.zeros(len(split), np.int64) for name in strategies}
@@ -104,6 +150,7 @@ def _build(
     try:
         chunks = range(0, len(split), _CHUNK)
         for start in track(chunks, f"tokenizing the notes of {split.name}"):
+            tick()
             samples = range(start, min(start + _CHUNK, len(split)))
             texts = [_texts(split, sample, strategies, damaged) for sample in samples]
             for place, name in enumerate(strategies):

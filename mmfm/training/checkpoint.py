@@ -29,6 +29,7 @@ from mmfm.training.journal import Start
 
 PREFIX = "step_"
 DRAFT_PREFIX = ".saving-"
+DAMAGED_PREFIX = ".damaged-"
 MANIFEST = "manifest.json"
 
 
@@ -55,12 +56,13 @@ def begin(checkpoints: Path, step: int, start: Start | None = None) -> Path:
     """Make the empty folder that `start` builds a checkpoint in. Run by one rank.
 
     Drafts that nobody finishes any more are removed: its own, and those of all but later starts of its job.
+    Where a stale rank still writes into one, its rest goes the next time.
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
+    draft = checkpoints / f"{DRAFT_PREFIX}{folder_name(step)}{f'-{start.job}.{start.count}' if start else ''}"
     for leftover in checkpoints.glob(f"{DRAFT_PREFIX}*"):
         if not _is_later(leftover, start):
-            shutil.rmtree(leftover)
-    draft = checkpoints / f"{DRAFT_PREFIX}{folder_name(step)}{f'-{start.job}.{start.count}' if start else ''}"
+            shutil.rmtree(leftover, ignore_errors=leftover != draft)
     draft.mkdir()
     return draft
 
@@ -77,7 +79,7 @@ def commit(draft: Path, position: Position, check: Callable[[], None] = lambda: 
     """Seal a complete draft: manifest, flush to disk, rename, `latest`. Run by one rank, after all wrote.
 
     `check` may refuse, by an error, just before the checkpoint takes its place: sealing takes time. A valid
-    checkpoint of the same step is never overwritten; a damaged one is moved aside.
+    checkpoint of the same step is never overwritten; a damaged one is moved aside, in place of the last such.
     """
     paths = [path for path in sorted(draft.rglob("*")) if path.is_file()]
     files = {str(path.relative_to(draft)): _describe(path) for path in paths}
@@ -91,7 +93,9 @@ def commit(draft: Path, position: Position, check: Callable[[], None] = lambda: 
         if damage(final) is None:
             shutil.rmtree(draft)
             return final
-        final.rename(draft.parent / f".damaged-{final.name}-{os.getpid()}")
+        for older in draft.parent.glob(f"{DAMAGED_PREFIX}*"):
+            shutil.rmtree(older, ignore_errors=True)
+        final.rename(draft.parent / f"{DAMAGED_PREFIX}{final.name}-{os.getpid()}")
     draft.rename(final)
     sync(draft.parent)
     write_atomically(draft.parent / "latest", final.name + "\n")

@@ -3,13 +3,15 @@
 `journal.jsonl` is what `mmfm status` tells, what counts failures, and what keeps a stale process from
 writing: the run belongs to the start that claimed it last. Rank 0 of each start writes it, and the launcher.
 
-    submitted   nodes, processes                  by the launcher: Slurm has taken the job, or it begins here
+    submitted   nodes, processes, after           by the launcher: Slurm has taken the job, queued behind the
+                                                  job `after` of its chain ("" for none), or it begins here
     start       nodes (host names), processes     the start claims the run; before anything else
     ready       step, allreduce_gbps, allreduce_ms    the process group stands and the state is loaded
     stepped     step                              the first step of this start is done
     saved       step, seconds
     save_failed step, cause
-    left        step, cause                       saved and gone before the last step: a signal, a time limit
+    left        step, cause                       gone before the last step: a signal, a time limit. `step` is
+                                                  saved; without one, the start was told before its first step
     done        step                              the last step is done and saved
     failed      cause, kind, ranks, nodes         kind as in `failure.KINDS`
     requeued    excluded (nodes)
@@ -30,7 +32,7 @@ from mmfm.errors import UserError
 
 JOB_VARIABLE = "MMFM_JOB"  # id of the job, the same over its requeues
 COUNT_VARIABLE = "MMFM_START"  # how often the job had been started before
-PROGRESS = ("saved", "done", "left")  # events after which failures are counted anew
+PROGRESS = ("saved", "done", "left")  # at a step above all earlier ones, failures are counted anew
 
 
 class StaleError(UserError):
@@ -103,22 +105,38 @@ class Journal:
             what = f"{owner} has taken {self.path.parent} over" if owner else f"{self.path} is gone"
             raise StaleError(f"{what}: this process ({start}) writes nothing any more")
 
+    def left(self, start: Start | None) -> bool:
+        """Whether `start` has been told to leave."""
+        return any(event.name == "left" and event.start == start for event in self._read())
+
     def failures(self) -> list[Event]:
         """The failures since the run last got on, one for each start, oldest first.
 
-        A start that ended without a word, as when its node dies, counts as one: another start follows it.
+        A start that ended without a word, as when its node dies, counts as one: another start follows it. One
+        that was told to leave does not. A step that was saved before is no progress: its checkpoint was
+        damaged. Whoever submits the run anew may begin again from an earlier step.
         """
         found: dict[Start, Event] = {}
         open_start: Event | None = None
+        best = -1  # step
+        behind: set[str] = set()  # jobs that go on where another of their chain ended
         for event in self._read():
-            if event.name in PROGRESS:
-                found, open_start = {}, None
+            if event.name == "submitted" and event.values.get("after"):
+                behind.add(event.start.job)
+            elif event.name in PROGRESS:
+                step = event.values.get("step", -1)
+                if step > best:
+                    found, best, open_start = {}, step, None
+                elif event.name != "saved" and open_start and open_start.start == event.start:
+                    open_start = None
             elif event.name == "start":
                 if open_start and open_start.start not in found:
                     silent = {"cause": "ended without a word: was its node lost?", "kind": "lost"}
                     found[open_start.start] = Event(
                         "failed", open_start.start, open_start.time, {**silent, **open_start.values}
                     )
+                if event.start.count == 0 and event.start.job not in behind:
+                    best = -1
                 open_start = event
             elif event.name == "failed":
                 found[event.start] = event

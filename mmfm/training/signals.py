@@ -12,7 +12,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
 class StopFlag:
-    """Context in which stop signals only raise a flag; the earlier handlers come back at its end."""
+    """Context in which stop signals only raise a flag; the earlier handlers come back at its end.
+
+    Within another, as that of the launcher, it is up from the beginning if the other is.
+    """
 
     def __init__(self) -> None:
         self.raised = False
@@ -20,10 +23,16 @@ class StopFlag:
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> StopFlag:
+        self.heed()
+        return self
+
+    def heed(self) -> None:
+        """From now on a stop signal raises this flag."""
         for number in STOP_SIGNALS:
             self._before[number] = signal.signal(number, self._note)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the launcher may have held one back
-        return self
+        outer = getattr(self._before[signal.SIGTERM], "__self__", None)
+        if isinstance(outer, StopFlag) and outer.raised:
+            self.raised, self.name = True, outer.name
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

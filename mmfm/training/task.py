@@ -34,6 +34,7 @@ from mmfm.training.engine import Term, run_on_first_rank
 from mmfm.training.runfolder import RunFolder
 
 Forward = Callable[..., Any]
+FirstRank = Callable[[Callable[[Callable[[], None]], None]], None]  # as `Startup.on_first_rank`
 
 
 class Task(Protocol):
@@ -44,8 +45,8 @@ class Task(Protocol):
         """The module to train."""
         ...
 
-    def open_stream(self, batching: Batching, device: torch.device) -> TrainStream:
-        """The training batches. Collective: rank 0 builds the caches that are missing."""
+    def open_stream(self, batching: Batching, device: torch.device, first: FirstRank) -> TrainStream:
+        """The training batches. Collective: rank 0 builds the caches that are missing, by way of `first`."""
         ...
 
     def terms(self, forward: Forward, batches: list[Batch]) -> Iterator[Term]:
@@ -73,8 +74,9 @@ class ContrastiveTask:
         self._config = config
         self._scale = torch.tensor(float("nan"))
 
-    def open_stream(self, batching: Batching, device: torch.device) -> TrainStream:
-        return open_shared_stream(self._config, self.model.spec.tokenizer, self.model.text, batching, device)
+    def open_stream(self, batching: Batching, device: torch.device, first: FirstRank) -> TrainStream:
+        tokenizer = self.model.spec.tokenizer
+        return open_shared_stream(self._config, tokenizer, self.model.text, batching, device, first)
 
     def terms(self, forward: Forward, batches: list[Batch]) -> Iterator[Term]:
         """The contrast is over the global batch, however it is cut: micro-batches share their features."""
@@ -108,9 +110,10 @@ class ClassifyTask:
         self._config = config
         self._right: list[Tensor] = []
 
-    def open_stream(self, batching: Batching, device: torch.device) -> TrainStream:
+    def open_stream(self, batching: Batching, device: torch.device, first: FirstRank) -> TrainStream:
         tokenizer = self.model.spec.tokenizer if self.model.text is not None else None
-        return open_shared_stream(self._config, tokenizer, self.model.text, batching, device, labelled=True)
+        text = self.model.text
+        return open_shared_stream(self._config, tokenizer, text, batching, device, first, labelled=True)
 
     def terms(self, forward: Forward, batches: list[Batch]) -> Iterator[Term]:
         """Mean cross-entropy over the samples of each micro-batch."""
@@ -192,9 +195,10 @@ def open_shared_stream(
     text: TextTower | None,
     batching: Batching,
     device: torch.device,
+    first: FirstRank,
     labelled: bool = False,
 ) -> TrainStream:
-    """Open the training stream on every rank, rank 0 first: it builds the caches that are missing.
+    """Open the training stream on every rank, rank 0 `first`: it builds the caches that are missing.
 
     Without a tokenizer the batches have no notes; a frozen text tower is replaced by its cached output.
     Call it before the engine shards the model: here the tower must be whole.
@@ -204,7 +208,7 @@ def open_shared_stream(
 
     key = tower_digest(frozen.to(device)) if frozen else ""
 
-    def open_it() -> TrainStream:
+    def open_it(tick: Callable[[], None] = lambda: None) -> TrainStream:
         return open_stream(
             config.data,
             tokenizer,
@@ -214,9 +218,10 @@ def open_shared_stream(
             encode_key=key,
             device=device,
             labelled=labelled,
+            tick=tick,
         )
 
-    run_on_first_rank(lambda: open_it().close())
+    first(lambda tick: open_it(tick).close())
     stream = open_it()
     if batching.global_batch > stream.epoch_length:
         raise ConfigError(

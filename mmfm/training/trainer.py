@@ -29,30 +29,33 @@ from mmfm.training.optim import learning_rate
 from mmfm.training.runfolder import RunFolder
 from mmfm.training.saver import OnSaved, Saver
 from mmfm.training.signals import StopFlag
+from mmfm.training.startup import Startup, StoppedError
 from mmfm.training.task import ClassifyTask, ContrastiveTask, Task
 from mmfm.training.watchdog import Watchdog, collective_seconds
 
 MakeTask = Callable[[RunFolder, Path | None], Task]  # from the run folder and the checkpoint to go on from
 
 
-def pretrain(config: PretrainConfig, on_saved: OnSaved | None = None) -> Path:
-    """Pretrain the two towers by contrast. Every rank calls it; returns the newest checkpoint's folder.
+def pretrain(config: PretrainConfig, on_saved: OnSaved | None = None) -> Path | None:
+    """Pretrain the two towers by contrast. Every rank calls it; returns the newest checkpoint's folder, or
+    None if it was told to stop before the first step.
 
     `on_saved(folder, step)` is called on rank 0 after each save that stays; its errors are said, not raised.
     """
     return train(config, lambda folder, found: ContrastiveTask(config, folder, found), on_saved)
 
 
-def finetune(config: FinetuneConfig, on_saved: OnSaved | None = None) -> Path:
+def finetune(config: FinetuneConfig, on_saved: OnSaved | None = None) -> Path | None:
     """Train a classifier on images, notes or both. As `pretrain`."""
     return train(config, lambda folder, found: ClassifyTask(config, folder, found), on_saved)
 
 
-def train(config: PretrainConfig, make_task: MakeTask, on_saved: OnSaved | None = None) -> Path:
+def train(config: PretrainConfig, make_task: MakeTask, on_saved: OnSaved | None = None) -> Path | None:
     """Start or continue the run of `config` until its last step, or until a stop signal.
 
-    Raises `UserError`s for configs, run folders and data that cannot be used, `BadNodeError` for links that
-    are too slow and `SaveError` for a disk that stays full, on all ranks alike.
+    Returns the newest checkpoint, or None where a stop signal came before the first step. Raises `UserError`s
+    for configs, run folders and data that cannot be used, `BadNodeError` for links that are too slow and
+    `SaveError` for a disk that stays full, on all ranks alike.
     """
     require(config, "run.name", "data.shards")
     batching = Batching.of_environment(config.train)
@@ -63,36 +66,46 @@ def train(config: PretrainConfig, make_task: MakeTask, on_saved: OnSaved | None 
         Watchdog.of_environment(config.watchdog) as watchdog,
         joined(config, batching, watchdog) as accelerator,
     ):
-        watchdog.phase("opening the run folder", slow=True)
-        run_on_first_rank(lambda: prepare(folder, config, fence))
-        found: Path | None = run_on_first_rank(lambda: checkpoint.newest_valid(folder.checkpoints))
-        if found and checkpoint.read_position(found).step >= config.train.steps:
-            if distributed.rank() == 0:
-                say(f"{folder.path} has all of its {config.train.steps} steps already")
-                fence.record("done", step=config.train.steps)
-            return found
-        watchdog.phase("building the model", slow=True)
-        torch.manual_seed(config.train.seed)  # the same initial weights on every rank
-        task = make_task(folder, found)
-        watchdog.phase("opening the data", slow=True)
-        # Before the engine shards the model: the caches that it builds need a whole text tower.
-        with task.open_stream(batching, accelerator.device) as stream:
-            size = gradient_bytes(task.model, 2 if config.train.precision == "bf16" else 4)
-            watchdog.phase("measuring the links", slow=True)
-            link = check_links(size, config.cluster.min_bandwidth, accelerator.device)
-            watchdog.phase("building the engine", slow=True)
-            engine = Engine(accelerator, task.model, config.optim, watchdog.phase)
-            watchdog.phase("loading the checkpoint", slow=True)
-            position = resume(engine, found, batching, config)
-            if distributed.rank() == 0:
-                speed = {"allreduce_gbps": link.gbps, "allreduce_ms": link.ms} if link else {}
-                fence.record("ready", step=position.step, **speed)
-            saver = Saver(engine, task, folder.checkpoints, fence, config.checkpoint, on_saved)
-            parts = Parts(config, task, engine, stream, batching, folder, fence, saver, watchdog, stop)
-            loop(parts, position)
+        startup = Startup(stop, watchdog, accelerator.device)
+        try:
+            startup.phase("opening the run folder")
+            run_on_first_rank(lambda: prepare(folder, config, fence))
+            found: Path | None = run_on_first_rank(lambda: checkpoint.newest_valid(folder.checkpoints))
+            if found and checkpoint.read_position(found).step >= config.train.steps:
+                if distributed.rank() == 0:
+                    say(f"{folder.path} has all of its {config.train.steps} steps already")
+                    fence.record("done", step=config.train.steps)
+                return found
+            startup.phase("building the model")
+            torch.manual_seed(config.train.seed)  # the same initial weights on every rank
+            task = make_task(folder, found)
+            startup.phase("opening the data")
+            # Before the engine shards the model: the caches that it builds need a whole text tower.
+            with task.open_stream(batching, accelerator.device, startup.on_first_rank) as stream:
+                size = gradient_bytes(task.model, 2 if config.train.precision == "bf16" else 4)
+                startup.phase("measuring the links")
+                link = check_links(size, config.cluster.min_bandwidth, accelerator.device)
+                startup.phase("building the engine")
+                engine = Engine(accelerator, task.model, config.optim, watchdog.phase)
+                startup.phase("loading the checkpoint")
+                position = resume(engine, found, batching, config)
+                startup.leave_if_told()
+                if distributed.rank() == 0:
+                    speed = {"allreduce_gbps": link.gbps, "allreduce_ms": link.ms} if link else {}
+                    fence.record("ready", step=position.step, **speed)
+                saver = Saver(engine, task, folder.checkpoints, fence, config.checkpoint, on_saved)
+                parts = Parts(config, task, engine, stream, batching, folder, fence, saver, watchdog, stop)
+                loop(parts, position)
+                watchdog.phase("leaving", slow=True)
+                assert saver.newest is not None, "the last step must be saved"
+                return saver.newest
+        except StoppedError:
             watchdog.phase("leaving", slow=True)
-            assert saver.newest is not None, "the last step must be saved"
-            return saver.newest
+            if distributed.rank() == 0:
+                say("stopped on request before the first step; start it again to go on")
+                if not folder.journal.left(fence.start):  # its launcher may have been quicker
+                    fence.record("left", cause=stop_cause(stop))
+            return None
 
 
 @dataclass(frozen=True)
@@ -201,8 +214,12 @@ def tell_end(parts: Parts, done: int) -> None:
         parts.fence.record("done", step=done)
         return
     say(f"stopped on request after step {done} of {total}; start it again to go on")
-    cause = f"{parts.stop.name} on {node_name()}" if parts.stop.raised else "a stop signal at another rank"
-    parts.fence.record("left", step=done, cause=cause)
+    parts.fence.record("left", step=done, cause=stop_cause(parts.stop))
+
+
+def stop_cause(stop: StopFlag) -> str:
+    """Which signal had the ranks leave, and where it came, as far as this rank knows."""
+    return f"{stop.name} on {node_name()}" if stop.raised else "a stop signal at another rank"
 
 
 def averaged(values: dict[str, float], device: torch.device) -> dict[str, float]:

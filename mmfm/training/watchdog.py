@@ -3,6 +3,7 @@
 A thread of each process looks on while the process names the phases that it enters. When one takes longer
 than its limit, the thread prints the phase and the stacks of all threads, leaves a `Failure`, raises the
 alarm for the other ranks, which then do the same, and ends the process. It also writes the beats of its rank.
+Time for which the whole process was suspended does not count.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from mmfm.config.schema import WatchdogConfig
 from mmfm.progress import say
 from mmfm.training.beat import Beat, doing, read_beats
 from mmfm.training.failure import Failure, leave, log_folder, node_name
+from mmfm.training.guard import Guard
 from mmfm.training.journal import Start
 
 HANG_EXIT = 75  # exit code of a process that its watchdog ended
 LOOK_SECONDS = 0.5
+AWAY_LOOKS = 60  # in a row that the thread missed: the process was suspended
 BEAT_SECONDS = 5.0  # between two beats, and two looks for an alarm, in a folder that many nodes share
 GRACE_SECONDS = 2 * BEAT_SECONDS  # for the other ranks to speak, before the end of one ends them all
 SILENT_SECONDS = 3 * BEAT_SECONDS  # without a beat of a rank: it was stopped or killed, or its node is lost
@@ -56,6 +59,7 @@ class Watchdog:
         self._folder = folder
         self._start = start
         self._over = Event()
+        self._guard: Guard | None = None
         self._thread = Thread(target=self._look, name="watchdog", daemon=True)
         self._phase = self._begun("starting", 0, slow=True)
 
@@ -66,6 +70,7 @@ class Watchdog:
         return cls(limits, int(os.environ.get("RANK", 0)), log_folder(), start.count if start else 0)
 
     def __enter__(self) -> Watchdog:
+        self._guard = Guard()
         self._thread.start()
         return self
 
@@ -74,7 +79,8 @@ class Watchdog:
     ) -> None:
         self._over.set()
         self._thread.join()
-        faulthandler.cancel_dump_traceback_later()
+        if self._guard is not None:
+            self._guard.close()
         if kind is not None and self._folder is not None:  # a process of a job, which is about to end
             faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True)
 
@@ -88,10 +94,14 @@ class Watchdog:
         return Phase(name, step, time.monotonic(), limit, f"watchdog.{setting}={limit:g}")
 
     def _look(self) -> None:
-        beat_due = 0.0
+        beat_due = resumed = 0.0
+        looked = time.monotonic()
         while not self._over.wait(LOOK_SECONDS):
             phase, now = self._phase, time.monotonic()
-            spent = now - phase.since
+            if now - looked > AWAY_LOOKS * LOOK_SECONDS:
+                resumed = now
+            looked = now
+            spent = now - max(phase.since, resumed)
             where = f"{doing(phase.name, phase.step)} for {spent:.0f} s"
             late = bool(phase.limit) and spent > phase.limit
             if not late and now < beat_due:
@@ -104,11 +114,9 @@ class Watchdog:
                 self._end(f"{where} when another rank hung")
 
     def _beat(self, phase: Phase, spent: float) -> None:
-        # Code that never lets go of the interpreter's lock stops this thread, but not this timer.
-        if phase.limit:
-            faulthandler.dump_traceback_later(phase.limit + 2 * GRACE_SECONDS, exit=True)
-        else:
-            faulthandler.cancel_dump_traceback_later()
+        # Code that never lets go of the interpreter's lock stops this thread, but not the guard.
+        if self._guard is not None:
+            self._guard.allow(phase.limit + 2 * GRACE_SECONDS if phase.limit else FOREVER_SECONDS)
         if self._folder is None:
             return
         now = time.time()

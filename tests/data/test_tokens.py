@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from mmfm.config.schema import DataConfig
+from mmfm.data import tokens as tokens_module
 from mmfm.data.batching import Batching
 from mmfm.data.index import Split
 from mmfm.data.stream import open_stream
@@ -93,6 +95,46 @@ def test_an_interrupted_build_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         TokenCache.open_or_build(Split.open(tiny, "train"), tokenizer, ["M"], 10, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_builds_left_is_removed_and_builds_that_go_on_are_not(
+    tiny: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    split = Split.open(tiny, "train")
+    cache = TokenCache.open_or_build(split, tokenizer, ["M"], 10, tmp_path).folder
+    shutil.rmtree(cache)
+    dead, alive = (tmp_path / f".{cache.name}-{name}" for name in ("dead", "alive"))
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "M.ids").write_text("half")
+    os.utime(dead, (0, 0))
+    TokenCache.open_or_build(split, tokenizer, ["M"], 10, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {cache.name, alive.name}
+
+
+def test_builds_tell_that_they_get_on_and_can_be_ended(
+    tiny: Path, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens_module, "_MARK_SECONDS", 0.0)
+    split = Split.open(tiny, "train")
+
+    def encode(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.stack([ids.sum(1), mask.sum(1)], dim=1).float()
+
+    def end() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        TokenCache.open_or_build(split, tokenizer, ["D", "M"], 10, tmp_path, end)
+    assert list(tmp_path.iterdir()) == []
+    ticks: list[str] = []
+    cache = TokenCache.open_or_build(split, tokenizer, ["D", "M"], 10, tmp_path, lambda: ticks.append("ids"))
+    before = set(cache.folder.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        TextFeatureCache.open_or_build(cache, encode, "tower", tick=end)
+    assert set(cache.folder.iterdir()) == before
+    TextFeatureCache.open_or_build(cache, encode, "tower", tick=lambda: ticks.append("features"))
+    assert set(ticks) == {"ids", "features"}
 
 
 def test_a_cache_that_cannot_be_written_says_so(tiny: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ from mmfm.errors import UserError
 config = PretrainConfig()
 config.run.root, config.run.name = sys.argv[2], "run"
 config.optim.lr = 0.125
+config.data.shards = sys.argv[2]  # any folder that is there
 config.cluster.processes = 2
 config.cluster.cpus = 1
 schema = "mmfm.config.schema:PretrainConfig"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import training_processes as runs
 import yaml
+from waiting import until
 
 from launch.pipelines.records import Records
 from mmfm.training.journal import Event
@@ -19,8 +19,6 @@ from slurm.testbed.cluster import Cluster
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 ALONE = ["cluster=testbed", "cluster.nodes=1", "cluster.processes=1", "cluster.gpus=1", "cluster.memory_gb=1"]
-SECONDS = 240.0
-POLL_SECONDS = 0.5
 
 
 @pytest.fixture
@@ -89,13 +87,6 @@ def write_pipeline(folder: Path, raw: Path) -> Path:
     return path
 
 
-def wait_for(ready: Callable[[], bool], what: Callable[[], str]) -> None:
-    end = time.monotonic() + SECONDS
-    while not ready():
-        assert time.monotonic() < end, what()
-        time.sleep(POLL_SECONDS)
-
-
 def event(records: Records, stage: str, name: str) -> Event:
     """The last event of that name."""
     return [event for event in records[stage].journal.events() if event.name == name][-1]
@@ -119,10 +110,10 @@ def test_pipeline_runs_by_dependency_and_survives_a_requeue(
     assert stages == ["shards", "pretrain", "evaluate.zeroshot", "evaluate.retrieval", "report"]
     run = tmp_path / "p" / "pretrain"
     first = run / "checkpoints" / "step_00000010" / "manifest.json"
-    wait_for(first.exists, lambda: shown(records))
+    until(first.exists, lambda: shown(records))
     pretrain = records["pretrain"].status.job
     cluster.run("scontrol", "requeue", pretrain)  # what waits for it goes on waiting
-    wait_for(
+    until(
         lambda: all(records[name].status.name not in ("submitted", "running", "requeued") for name in stages),
         lambda: shown(records),
     )
@@ -135,7 +126,7 @@ def test_pipeline_runs_by_dependency_and_survives_a_requeue(
     assert event(records, "evaluate.retrieval", "running").time > one.time  # of which one ran at a time
     assert manifest(tmp_path / "p" / "shards") == manifest(shards_folder)  # as one process writes them
     assert (tmp_path / "p" / "report.html").is_file()
-    wait_for(lambda: len(list((run / "evals").glob("step_*/zeroshot.json"))) >= 2, lambda: shown(records))
+    until(lambda: len(list((run / "evals").glob("step_*/zeroshot.json"))) >= 2, lambda: shown(records))
     again = cluster.run("mmfm", "pipeline", str(recipe), *ALONE)
     assert "zeroshot" in again and records["pretrain"].status.job == pretrain  # nothing was submitted again
 
@@ -151,13 +142,13 @@ def test_failed_stage_cancels_what_waits_for_it_and_says_why(clean_queue: Cluste
     clean_queue.run("mmfm", "pipeline", str(recipe), *ALONE, timeout=120)
     records = Records(tmp_path / "p")
     last = "report"
-    wait_for(lambda: records[last].status.name == "cancelled", lambda: shown(records))
+    until(lambda: records[last].status.name == "cancelled", lambda: shown(records))
     assert records["shards"].status.name == "failed"
     why = records["shards"].status.cause
     assert "metadata.csv not found" in why
     for name in list(records.stages)[1:]:
         assert records[name].status.cause == f"not run: shards failed: {why}"
-    wait_for(lambda: clean_queue.run("squeue", "-h") == "", lambda: clean_queue.run("squeue"))
+    until(lambda: clean_queue.run("squeue", "-h") == "", lambda: clean_queue.run("squeue"))
 
 
 def test_sweep_is_an_array_with_a_limit_and_a_table(
@@ -170,7 +161,7 @@ def test_sweep_is_an_array_with_a_limit_and_a_table(
     records = Records(tmp_path / "s")
     jobs = {name: records[name].status.job for name in records.stages}
     assert {job.partition("_")[2] for job in jobs.values()} == {"0", "1"}
-    wait_for(lambda: all(records[name].status.name == "finished" for name in jobs), lambda: shown(records))
+    until(lambda: all(records[name].status.name == "finished" for name in jobs), lambda: shown(records))
     begins = sorted(event(records, name, "running").time for name in jobs)
     ends = sorted(event(records, name, "finished").time for name in jobs)
     assert begins[1] > ends[0]

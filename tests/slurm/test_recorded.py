@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,10 @@ import pytest
 import training_processes as runs
 from recorded_figure import Line, draw, parts_of
 
-from mmfm.training.journal import Event
 from mmfm.training.runfolder import RunFolder
-from slurm.testbed.cluster import Cluster
 
 PREEMPT_AT, CUT_AT = 5, 24  # steps
 ENDS = ("preempted", "n4 lost, n3 drained")
-SECONDS = 180.0
 TOLERANCE = 1e-4  # of a sum over fewer nodes; it is below 1e-6 as a rule
 
 
@@ -37,14 +34,12 @@ class Recorder:
 
     def wait_for(self, ready: Callable[[], bool], what: str) -> None:
         """Look at the metrics again and again until `ready()`."""
-        end = time.monotonic() + SECONDS
-        while not ready():
+
+        def looked() -> bool:
             self.look()
-            state = self.run.fact("JobState")
-            assert state not in {"FAILED", "TIMEOUT", "CANCELLED"}, f"{state}\n{self.run.log(0)[-4000:]}"
-            assert time.monotonic() < end, f"no {what} ({state})\n{self.run.log(0)[-4000:]}"
-            time.sleep(0.2)
-        self.look()
+            return ready()
+
+        self.run.wait_for(looked, what)
 
     def look(self) -> None:
         """Read the complete lines."""
@@ -55,50 +50,31 @@ class Recorder:
 
     def newest(self, start: int) -> int:
         """The last step that a start has reported; 0 before it has."""
-        begun = [event.time for event in self.events("start") if event.start.count == start]
+        begun = [event.time for event in self.run.events("start") if event.start.count == start]
         return max((line.step for line in self.seen.values() if begun and line.time > begun[0]), default=0)
-
-    def events(self, name: str) -> list[Event]:
-        """What the journal tells of one kind of event."""
-        return [event for event in RunFolder(self.run.folder).journal.events() if event.name == name]
-
-
-@pytest.fixture
-def breakable(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster, of which a test may cut links and drain nodes: afterwards all nodes serve again."""
-    yield cluster
-    names = [node.name for node in cluster.layout.workers]
-    for name in names:
-        cluster.run("ip", "link", "set", name, "up")
-    end = time.monotonic() + SECONDS
-    while set(cluster.run("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()) != set(names):
-        assert time.monotonic() < end, cluster.status()
-        for name in set(cluster.run("sinfo", "-h", "-N", "-t", "drain", "-o", "%N").split()):
-            cluster.run("scontrol", "update", f"NodeName={name}", "State=RESUME")
-        time.sleep(0.5)
 
 
 def test_run_is_preempted_loses_a_node_and_ends_on_two_with_the_same_losses(
-    breakable: Cluster, submit: Callable[..., Any], local_run: Path, tmp_path: Path
+    breakage: Any, submit: Callable[..., Any], local_run: Path, tmp_path: Path
 ) -> None:
-    where = ["cluster.partition=low", "cluster.nodes=4", "cluster.min_nodes=2"]
-    run = submit(*where, "cluster.processes=1", "cluster.gpus=1", "checkpoint.every=10")
+    where = ["cluster.partition=low", "cluster.min_nodes=2"]
+    run = submit(*where, "checkpoint.every=10", nodes=4, processes=1)
     record = Recorder(run)
 
     record.wait_for(lambda: record.newest(0) >= PREEMPT_AT, "first steps")
     urgent = ("--partition=high", "--nodes=4", "--exclusive", "--output=/dev/null", "--wrap", "sleep 1")
-    breakable.run("sbatch", *urgent)
+    breakage.cluster.run("sbatch", *urgent)
     record.wait_for(lambda: record.newest(1) >= CUT_AT, "steps after the preemption")
-    breakable.run("ip", "link", "set", "n4", "down")  # its rank lives on, and nobody hears of it
-    breakable.run("scontrol", "update", "NodeName=n3", "State=DRAIN", "Reason=maintenance")
-    record.wait_for(lambda: bool(record.events("done")), "end")
+    breakage.cut("n4")  # its rank lives on, and nobody hears of it
+    breakage.cluster.run("scontrol", "update", "NodeName=n3", "State=DRAIN", "Reason=maintenance")
+    record.wait_for(lambda: bool(run.events("done")), "end")
     record.wait_for(lambda: run.fact("JobState") == "COMPLETED", "completion")
 
-    starts = record.events("start")
+    starts = run.events("start")
     assert [event.values["nodes"] for event in starts] == [*[["n1", "n2", "n3", "n4"]] * 2, ["n1", "n2"]]
-    (left,) = record.events("left")
-    saves = [event.values["step"] for event in record.events("saved") if event.start.count < 2]
-    resumed = [event.values["step"] for event in record.events("ready")]
+    (left,) = run.events("left")
+    saves = [event.values["step"] for event in run.events("saved") if event.start.count < 2]
+    resumed = [event.values["step"] for event in run.events("ready")]
     assert resumed == [0, left.values["step"], max(saves)]  # nothing but the work since the last save is lost
     before, after = runs.losses(local_run), runs.losses(run.folder)
     assert after == pytest.approx(before, abs=TOLERANCE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,13 @@ from typing import Any
 import pytest
 import training_processes as runs
 
-from mmfm.training.beat import read_beats
 from mmfm.training.checkpoint import damage
-from mmfm.training.journal import Event
 from mmfm.training.runfolder import RunFolder
 from slurm.testbed.cluster import Cluster
 
-TWO_NODES = ["cluster.nodes=2", "cluster.processes=1", "cluster.gpus=1"]
-THREE_NODES = ["cluster.nodes=3", "cluster.processes=1", "cluster.gpus=1"]
 SAVING = ["train.zero_stage=2", "checkpoint.every=2", "checkpoint.max_failed=100", "watchdog.step_seconds=20"]
 DIVERGING = ["optim.lr=1e30", "optim.clip_norm=0", "checkpoint.every=1"]
 TOO_SMALL, ROOMY = "12m", "400m"  # for checkpoints of 31 MB
-SECONDS = 120
 
 
 def test_run_outlives_a_full_disk_a_hanging_rank_and_a_truncated_checkpoint(
@@ -32,29 +26,28 @@ def test_run_outlives_a_full_disk_a_hanging_rank_and_a_truncated_checkpoint(
     disk = tmp_path / "run" / "checkpoints"
     disk.mkdir(parents=True)
     cluster.run("mount", "-t", "tmpfs", "-o", f"size={ROOMY}", "tmpfs", str(disk))
-    run = submit(*TWO_NODES, *SAVING)
+    run = submit(*SAVING, processes=1)
     cluster.run("mount", "-o", f"remount,size={TOO_SMALL}", str(disk))
-    run.wait_for(lambda: bool(events(run, "save_failed")), "failed save")
+    run.wait_for(lambda: bool(run.events("save_failed")), "failed save")
     cluster.run("mount", "-o", f"remount,size={ROOMY}", str(disk))
-    run.wait_for(lambda: len(events(run, "saved")) >= 2, "two saves")
+    run.wait_for(lambda: len(run.events("saved")) >= 2, "two saves")
 
-    stopped = next(beat for beat in read_beats(run.folder / "logs" / run.job, 0) if beat.rank == 1)
-    cluster.run("kill", "-STOP", str(stopped.pid))
-    run.wait_for(lambda: bool(events(run, "requeued")), "requeue after the hang")
+    cluster.run("kill", "-STOP", str(run.pid(start=0, rank=1)))
+    run.wait_for(lambda: bool(run.events("requeued")), "requeue after the hang")
     newest = cluster.run("cat", str(disk / "latest")).strip()
     cluster.run("truncate", "--size=1000", str(disk / newest / "model" / "model.safetensors"))
     run.wait_for_end()
 
-    no_room = events(run, "save_failed")[0].values
+    no_room = run.events("save_failed")[0].values
     assert re.search(r"rank \d on n[12]: \w+: .* \(\d+ MB are free in /", no_room["cause"])
     assert f"warning: step {no_room['step']} is not saved: {no_room['cause']}" in run.log(0)
-    (hung,) = events(run, "failed")
+    (hung,) = run.events("failed")
     assert hung.values["kind"] == "hang"
     no_progress = r"rank 0 on n1: no progress: [\w ]+ \(step \d+\) for 2\d s \(watchdog.step_seconds=20\)"
     assert re.search(rf"{no_progress}; no sign of life: rank 1 on n2: [\w ]+", hung.values["cause"])
     assert hung.values["cause"] in run.log(0)
     assert "The stacks of all threads:\nThread 0x" in run.log(0)
-    saved = [event.values["step"] for event in events(run, "saved") if event.start.count == 0]
+    saved = [event.values["step"] for event in run.events("saved") if event.start.count == 0]
     assert newest == f"step_{saved[-1]:08d}"
     assert f"warning: checkpoint {newest} is damaged and passed over" in run.log(0)
     assert f"step_{saved[-2]:08d}: step {saved[-2]} of" in run.log(0)  # it went on from the one before
@@ -67,12 +60,12 @@ def test_run_outlives_a_full_disk_a_hanging_rank_and_a_truncated_checkpoint(
 def test_slow_link_is_left_behind_and_a_loss_that_is_no_number_ends_the_run(
     slow_node: str, submit: Callable[..., Any]
 ) -> None:
-    run = submit(*THREE_NODES, "cluster.min_bandwidth=0.001", *DIVERGING)
-    until(lambda: run.fact("JobState") == "FAILED", "failure")
-    slow, diverged = events(run, "failed")
+    run = submit("cluster.min_bandwidth=0.001", *DIVERGING, nodes=3, processes=1)
+    run.wait_for(lambda: run.fact("JobState") == "FAILED", "failure", may_fail=True)
+    slow, diverged = run.events("failed")
     assert (slow.values["kind"], slow.values["nodes"]) == ("node", [slow_node])
     assert f"cluster.min_bandwidth is 0.001; slow: {slow_node} (between nodes: n1 and n2 " in run.log(0)
-    assert [event.values["nodes"] for event in events(run, "start")] == [
+    assert [event.values["nodes"] for event in run.events("start")] == [
         ["n1", "n2", "n3"],
         ["n1", "n3", "n4"],
     ]
@@ -81,7 +74,7 @@ def test_slow_link_is_left_behind_and_a_loss_that_is_no_number_ends_the_run(
     assert run.fact("Restarts") == "1"  # for the link alone
     guilty = r"the loss of step \d is not finite \(rank 0 on n1: samples \S+, .*; rank 2 on n4: samples \S+, "
     assert re.search(guilty, diverged.values["cause"]) and re.search(guilty, run.log(0))
-    kept = RunFolder(run.folder).checkpoints / f"step_{events(run, 'saved')[-1].values['step']:08d}"
+    kept = RunFolder(run.folder).checkpoints / f"step_{run.events('saved')[-1].values['step']:08d}"
     assert damage(kept) is None
 
 
@@ -93,16 +86,3 @@ def slow_node(cluster: Cluster) -> Iterator[str]:
     cluster.run("tc", "qdisc", "add", *link, *limit, node=node)
     yield node
     cluster.run("tc", "qdisc", "del", *link, node=node)
-
-
-def events(run: Any, name: str) -> list[Event]:
-    """What the journal of a run tells of one kind of event."""
-    return [event for event in RunFolder(run.folder).journal.events() if event.name == name]
-
-
-def until(ready: Callable[[], bool], what: str) -> None:
-    """Wait until `ready()`, for a time that is more than enough."""
-    end = time.monotonic() + SECONDS
-    while not ready():
-        assert time.monotonic() < end, f"no {what} after {SECONDS} s"
-        time.sleep(0.3)

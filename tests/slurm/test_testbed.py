@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from mmfm.errors import UserError
 from slurm.testbed.cluster import Cluster
@@ -38,11 +38,12 @@ def test_more_gpus_than_a_node_has_are_refused(cluster: Cluster) -> None:
 
 def test_jobs_are_accounted_for(cluster: Cluster) -> None:
     job = cluster.run("sbatch", "--parsable", "--wait", "--output=/dev/null", "--wrap", "srun true").strip()
-    end = time.monotonic() + 20
-    while "COMPLETED" not in (told := cluster.run("sacct", "-n", "-X", "-j", job, "-o", "State,AllocTRES")):
-        assert time.monotonic() < end, told
-        time.sleep(0.3)
-    assert "billing=1" in told
+
+    def told() -> str:
+        return cluster.run("sacct", "-n", "-X", "-j", job, "-o", "State,AllocTRES")
+
+    until(lambda: "COMPLETED" in told(), told)
+    assert "billing=1" in told()
 
 
 def test_a_command_runs_on_the_node_that_is_named(cluster: Cluster) -> None:
@@ -111,10 +112,7 @@ def test_a_cluster_does_not_outlive_its_owner(second: Path) -> None:
     assert any("slurmctld" in words for words in processes_of(second))
     owner.kill()
     owner.wait()
-    end = time.monotonic() + 20
-    while processes_of(second):
-        assert time.monotonic() < end, processes_of(second)
-        time.sleep(0.1)
+    until(lambda: not processes_of(second), lambda: str(processes_of(second)))
     subprocess.run([MMFM, "cluster", "down", "--folder", second], timeout=60, check=True)
     assert not second.exists()
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import training_processes as runs
 
+from launch.start.meeting import attendance, meeting_folder
 from launch.start.snapshot import Snapshot
+from mmfm.training.runfolder import RunFolder
 
 RANKS = range(4)
 STEPS = 40
@@ -65,6 +67,23 @@ def test_preempted_job_goes_on_and_cancelled_job_does_not(submit: Callable[..., 
     assert "does not requeue itself" in run.log(0)
     assert len(stops(run.log(0))) == 2  # it saved both times
     assert list((run.folder / "checkpoints").glob(f"step_*{stops(run.log(0))[1]}/manifest.json"))
+
+
+def test_starts_that_are_stopped_before_their_first_step_are_no_failures(submit: Callable[..., Any]) -> None:
+    run = submit("cluster.max_failures=1", "checkpoint.every=20", processes=1)
+    stops_it = [("scontrol", "requeue"), ("scancel", "--signal=USR2")]  # Slurm sends SIGTERM, or only asks
+    for count, command in enumerate(stops_it):
+        met = meeting_folder(run.folder / "logs" / run.job, count)
+        run.wait_for(lambda met=met: attendance(met) == {0, 1}, "processes that meet")  # type: ignore[misc]
+        run.cluster.run(*command, run.job)
+        run.wait_for(lambda count=count: run.fact("Restarts") == str(count + 1), "requeue")  # type: ignore[misc]
+    run.wait_for_end()
+    told = [(event.start.count, event.values) for event in run.events("left")]
+    assert [count for count, _ in told] == [0, 1]
+    assert told[0][1]["cause"].startswith("SIGTERM on n") and told[1][1]["cause"].startswith("SIGUSR2 on n")
+    assert [event.start.count for event in run.events("stepped")] == [2]
+    assert not run.events("failed") and RunFolder(run.folder).journal.failures() == []
+    assert sorted(runs.losses(run.folder)) == list(range(1, STEPS + 1))
 
 
 def stops(log: str) -> list[int]:

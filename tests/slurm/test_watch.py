@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from launch.watching.runjobs import RunJobs
-from mmfm.training.beat import read_beats
 from slurm.testbed.cluster import Cluster
 
 
@@ -21,8 +20,7 @@ def test_a_plain_job_survives_and_is_steered_from_outside(submit_by_hand: Callab
     code = Path(json.loads((run.folder / "env.json").read_text())["code"])
     assert code.parent == run.folder / "code"  # a copy, made when the job began
 
-    (victim,) = (beat for beat in read_beats(run.folder / "logs" / run.job, 0) if beat.rank == 1)
-    cluster.run("kill", "-9", str(victim.pid))
+    cluster.run("kill", "-9", str(run.pid(start=0, rank=1)))
     run.wait_for(lambda: run.fact("Restarts") == "1", "requeue after a rank was killed")
     run.wait_for(lambda: row(cluster, folder)[2] == "running", "step of the second start")
     assert row(cluster, folder)[4:7] == ["2,", "1", "failed"]

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +91,30 @@ def test_valid_checkpoint_is_not_overwritten_and_damaged_one_is_replaced(tmp_pat
     weights.write_text("broken")
     write(tmp_path, 10, "new")
     assert weights.read_text() == "new of 10"
+
+
+def test_at_most_one_damaged_checkpoint_is_kept(tmp_path: Path) -> None:
+    for text in ("new", "newer", "newest"):
+        folder = write(tmp_path, 10, text)
+        (folder / "model" / "model.safetensors").write_text(f"broken {text}")
+    write(tmp_path, 10)
+    (kept,) = tmp_path.glob(".damaged-*")
+    assert (kept / "model" / "model.safetensors").read_text() == "broken newest"
+
+
+def test_a_stale_rank_that_writes_on_does_not_keep_another_start_from_saving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = checkpoint.begin(tmp_path, 10, Start("7", 0))
+    remove = os.rmdir
+
+    def busy(path: Any, *arguments: Any, **options: Any) -> None:
+        if str(path).endswith(stale.name):
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        remove(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "rmdir", busy)
+    assert checkpoint.begin(tmp_path, 10, Start("7", 1)).is_dir()
 
 
 def test_retention_keeps_the_newest_and_the_milestones(tmp_path: Path) -> None:

@@ -90,7 +90,62 @@ def test_failures_are_counted_anew_when_the_run_gets_on(journal: Journal, progre
     assert journal.failures() == []  # the second start had got on
 
 
-Ending = st.sampled_from(["failed", "silent", "saved", "saved, failed", "saved, silent", "left"])
+def test_a_step_that_was_saved_before_is_no_progress(journal: Journal) -> None:
+    """As when each start goes on after 100 and dies at 115, since what it saved at 110 is damaged."""
+    for start in (FIRST, SECOND, THIRD):
+        journal.claim(start)
+        journal.append("saved", start, step=110)
+        journal.append("failed", start, cause="boom")
+    assert [event.start for event in journal.failures()] == [FIRST, SECOND, THIRD]
+    journal.append("saved", THIRD, step=120)
+    assert journal.failures() == []
+
+
+def test_a_start_that_dies_silently_after_a_step_that_was_saved_before_counts(journal: Journal) -> None:
+    journal.claim(FIRST)
+    journal.append("saved", FIRST, step=110)
+    for start in (SECOND, THIRD):
+        journal.claim(start)
+        journal.append("saved", start, step=110)
+    journal.claim(Start("7", 3))
+    assert [event.start for event in journal.failures()] == [SECOND, THIRD]
+
+
+def test_whoever_submits_anew_may_begin_again_and_a_chain_goes_on(journal: Journal) -> None:
+    journal.claim(FIRST)
+    journal.append("saved", FIRST, step=110)
+    journal.append("submitted", behind := Start("8"), after="7")
+    journal.append("submitted", anew := Start("9"), after="")
+    for start, counted in ((behind, True), (anew, False)):
+        journal.claim(start)
+        journal.append("failed", start, cause="boom")
+        journal.append("saved", start, step=10)
+        assert bool(journal.failures()) == counted
+
+
+def test_a_start_that_was_told_to_leave_is_no_failure(journal: Journal) -> None:
+    journal.claim(FIRST)
+    for start, next_one in ((FIRST, SECOND), (SECOND, THIRD)):
+        journal.append("left", start, cause="SIGTERM on n1")
+        journal.claim(next_one)
+    assert journal.failures() == []
+    assert journal.left(FIRST) and not journal.left(THIRD)
+    journal.append("left", FIRST, cause="a stale process, told late")
+    journal.claim(Start("7", 3))
+    assert [event.start for event in journal.failures()] == [THIRD]  # it said nothing itself
+
+
+def test_a_run_that_is_done_and_started_again_has_no_failures(journal: Journal) -> None:
+    for start in (FIRST, SECOND):
+        journal.claim(start)
+        journal.append("done", start, step=110)
+    journal.claim(THIRD)
+    assert journal.failures() == []
+
+
+Ending = st.sampled_from(
+    ["failed", "silent", "saved", "saved, failed", "saved, silent", "left", "told", "again, failed"]
+)
 
 
 @settings(deadline=None, max_examples=50)
@@ -100,6 +155,7 @@ def test_failures_are_the_bad_starts_since_the_last_progress(
 ) -> None:
     journal = Journal(tmp_path_factory.mktemp("run") / "journal.jsonl")
     expected: list[int] = []
+    best = -1
     for count, ending in enumerate([*endings, "runs"]):
         start = Start("7", count)
         journal.claim(start)
@@ -107,7 +163,12 @@ def test_failures_are_the_bad_starts_since_the_last_progress(
         for event in ending.split(", "):
             if event in ("saved", "left"):
                 journal.append(event, start, step=count)
-                expected = []
+                expected, best = [], count
+            elif event == "told":
+                journal.append("left", start, cause="SIGTERM on n1")
+            elif event == "again":  # the step that it had before; without one, the first
+                journal.append("saved", start, step=max(best, 0))
+                expected, best = (expected, best) if best >= 0 else ([], 0)
             elif event == "failed":
                 journal.append(event, start, cause="boom")
                 expected.append(count)

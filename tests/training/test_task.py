@@ -22,7 +22,14 @@ def config(shards: Path, *overrides: str) -> PretrainConfig:
 
 def test_a_batch_larger_than_the_split_is_refused(shards_folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"train\.global_batch=4096 is more than the \d+ samples"):
-        open_shared_stream(config(shards_folder), None, None, Batching(4096), torch.device("cpu"))
+        open_shared_stream(
+            config(shards_folder),
+            None,
+            None,
+            Batching(4096),
+            torch.device("cpu"),
+            lambda action: action(lambda: None),
+        )
 
 
 def test_the_digest_of_a_frozen_tower_tells_weights_and_pooling_apart(shards_folder: Path) -> None:

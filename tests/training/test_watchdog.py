@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from mmfm.config.schema import WatchdogConfig
 from mmfm.training.beat import Beat, read_beats
@@ -43,24 +46,34 @@ with watchdog.Watchdog(WatchdogConfig(start_seconds=0, step_seconds=limit), rank
         while not read_beats(folder, 1):
             time.sleep(0.05)
         ctypes.PyDLL(None).sleep(60)
+    if story == "is suspended":
+        ours.phase("agreeing", 1)
+        while not (folder / "go on").exists():
+            time.sleep(0.05)
     if story == "starts":
         time.sleep(2.0)
 print("left")
 """
 
 
-def run(folder: Path, *stories: tuple[str, float]) -> list[tuple[int, str]]:
-    """(exit code, what it printed) of processes with these stories and limits in seconds, side by side."""
-    ranks = [
+def start(folder: Path, *stories: tuple[str, float]) -> list[subprocess.Popen[str]]:
+    """Start processes with these stories and limits in seconds, side by side; each leads its own group."""
+    return [
         subprocess.Popen(
             [sys.executable, "-c", RANK, str(rank), str(folder), story, str(limit)],
             env={**os.environ, "SLURMD_NODENAME": f"n{rank + 1}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         for rank, (story, limit) in enumerate(stories)
     ]
+
+
+def run(folder: Path, *stories: tuple[str, float]) -> list[tuple[int, str]]:
+    """As `start`; returns the exit code of each process and what it printed."""
+    ranks = start(folder, *stories)
     try:
         printed = [rank.communicate(timeout=SECONDS)[0] for rank in ranks]
     finally:
@@ -94,12 +107,28 @@ def test_a_rank_that_hangs_ends_and_every_rank_says_where_it_stands(tmp_path: Pa
 def test_a_rank_that_never_lets_go_of_the_interpreter_ends_as_well(tmp_path: Path) -> None:
     ((code, printed),) = run(tmp_path, ("holds the lock", 1.0))
     assert code not in (0, HANG_EXIT)
-    assert "Timeout" in printed and 'File "<string>"' in printed
+    assert "Aborted" in printed and 'File "<string>"' in printed
 
 
 def test_a_rank_that_goes_on_is_left_alone(tmp_path: Path) -> None:
     assert run(tmp_path, ("starts", 1.0)) == [(0, "left\n")]  # 0 for its start is for ever
     assert read_failures(tmp_path, 1) == []
+
+
+def test_a_rank_that_was_suspended_for_long_goes_on(tmp_path: Path) -> None:
+    (rank,) = start(tmp_path, ("is suspended", 4.0))
+    try:
+        until(lambda: bool(read_beats(tmp_path, 1)), "no beat")
+        os.killpg(rank.pid, signal.SIGSTOP)
+        time.sleep(8.0)  # more than its limit and the grace time of the last resort
+        resumed = time.time()
+        os.killpg(rank.pid, signal.SIGCONT)
+        until(lambda: read_beats(tmp_path, 1)[0].time > resumed or rank.poll() is not None, "no beat")
+        (tmp_path / "go on").touch()
+        printed = rank.communicate(timeout=SECONDS)[0]
+    finally:
+        rank.kill()
+    assert (rank.returncode, printed) == (0, "left\n")
 
 
 @pytest.mark.parametrize("limits", [(0, 5), (5, 0), (30, 60)])

@@ -74,8 +74,10 @@ def test_a_model_that_cannot_be_built_is_refused(make: Make, tmp_path: Path) -> 
 
 def test_want_of_room_is_refused_before_it_is_met(make: Make) -> None:
     config = make("checkpoint.keep=3", "checkpoint.keep_every=100", "train.steps=1000")
-    found = room(config)
-    assert found.wanted == found.each * (3 + 10 + 1)
+    found = room(config)  # while step 1000 is saved: three before it, and 100 to 900
+    assert (found.kept, found.wanted) == (3 + 9, found.each * (3 + 9 + 1))
+    config.train.steps = 1001
+    assert room(config).kept == 3 + 10
     assert refusal(make("checkpoint.keep=1000000000")).startswith("checkpoints: ")
 
 

@@ -286,6 +286,11 @@ def test_a_stage_keeps_what_it_says_of_its_own_place(tmp_path: Path) -> None:
         ([*SLURM, "cluster.nodess=3"], "stage first: unknown key 'cluster.nodess'"),
         (["stages.look.each.a=3"], r"stages.look.each.a must be a mapping"),
         (["stages.train.set.train.global_batch=7", *SLURM], "stage train: .*7"),
+        ([*SLURM, "cluster.chain=3"], r"train: cluster\.chain=3 .*`mmfm pretrain`"),
+        (
+            ["stages.look.each.b.cluster.hours=2", *SLURM],
+            r"cluster\.hours is 1.0 for look\.a and 2.0 for look\.b",
+        ),
     ],
 )
 def test_what_no_job_can_be_is_refused_before_anything_runs(

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from launch.slurm.aftermath import aftermath
+from launch.start.claim import GivenUpError, give_up
 from launch.start.job import Job
+from launch.watching.chronicle import Chronicle
 from mmfm.config.schema import PretrainConfig
 from mmfm.training.failure import Failure, leave
 from mmfm.training.journal import Start
@@ -154,6 +156,19 @@ def test_a_checkpoint_begins_the_count_anew(
     assert changes(scontrol) == ["requeue 7"] * 4
 
 
+def test_a_checkpoint_of_a_step_that_was_saved_before_does_not(
+    job: Job, logs: Path, scontrol: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for count in range(3):
+        start = Start("7", count)
+        job.journal.claim(start, nodes=["n1", "n2"], processes=2)
+        job.journal.append("saved", start, step=110)  # found damaged by the next start, which saves it again
+        monkeypatch.setenv("SLURM_RESTART_COUNT", str(count))
+        (scontrol / "restarts").write_text(str(count))
+        ended(job, logs)
+    assert changes(scontrol) == ["requeue 7"] * 2 and names(job)[-1] == "given_up"
+
+
 def test_a_start_that_was_taken_over_leaves_all_to_the_later_one(
     job: Job, logs: Path, scontrol: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,7 +196,60 @@ def test_a_start_that_slurm_replaces_knows_it_before_the_later_one_has_begun(
     assert names(job) == ["start"] and not changes(scontrol)
 
 
-def test_a_chain_is_not_requeued(job: Job, logs: Path, scontrol: Path) -> None:
-    job.config["cluster"]["chain"] = 2
+@pytest.fixture
+def chain(job: Job, scontrol: Path) -> Path:
+    """The job is the first of a chain of three. Returns the file of what scancel is told."""
+    job.config["cluster"]["chain"] = 3
+    for name, after in (("7", ""), ("8", "7"), ("9", "8")):
+        job.journal.append("submitted", Start(name), after=after)
+    (scontrol / "scancel").write_text(f'#!/bin/sh\necho "$@" >> {scontrol}/cancelled\n')
+    (scontrol / "scancel").chmod(0o755)
+    return scontrol / "cancelled"
+
+
+def test_a_chain_is_not_requeued_and_its_last_job_promises_no_next_one(
+    job: Job,
+    logs: Path,
+    scontrol: Path,
+    chain: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert ended(job, logs) == 1
-    assert names(job) == ["start", "failed"] and not changes(scontrol)
+    assert "the next job of the chain goes on" in capsys.readouterr().err
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    assert ended(job, logs) == 1
+    told = capsys.readouterr().err
+    assert "the last of cluster.chain=3: submit the command again" in told and "next job" not in told
+    assert names(job).count("failed") == 2 and "requeued" not in names(job)
+    assert not changes(scontrol) and not chain.exists()
+
+
+def test_what_would_only_fail_again_ends_the_rest_of_the_chain(
+    job: Job, logs: Path, chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave(logs, 0, Failure(0, "user", "the loss is not finite", "NonFiniteLossError", "n1"))
+    assert ended(job, logs) == 2
+    assert chain.read_text() == "9\n8\n"  # none begins because the one before it is gone
+    assert "job 8 of the chain is cancelled" in capsys.readouterr().err
+
+
+def test_whoever_came_too_late_leaves_the_rest_of_the_chain_alone(job: Job, logs: Path, chain: Path) -> None:
+    leave(logs, 0, Failure(0, "stale", "job 8 has the run", "StaleError", "n1"))
+    assert ended(job, logs) == 2
+    assert not chain.exists()
+
+
+def test_a_chain_that_fails_too_often_ends(job: Job, logs: Path, chain: Path) -> None:
+    job.config["cluster"]["max_failures"] = 1
+    assert ended(job, logs) == 1
+    assert names(job)[-1] == "given_up" and chain.read_text() == "9\n8\n"
+
+
+def test_a_start_that_gave_the_run_up_itself_has_said_all(job: Job, logs: Path, scontrol: Path) -> None:
+    with pytest.raises(GivenUpError) as raised:
+        give_up(job.journal, START, [])
+    leave(logs, 0, Failure(0, "user", str(raised.value), "GivenUpError", "n1"))
+    assert ended(job, logs) == 2
+    assert names(job) == ["start", "given_up"] and not changes(scontrol)
+    assert Chronicle(job.journal.events()).given_up

@@ -26,9 +26,10 @@ def settled(*words: str) -> EvalsConfig:
 
 
 def test_a_job_carries_what_its_evaluations_run() -> None:
-    found = settled("evals.set.suites=[probe]", "run.root=/x", "cluster.nodes=3", "cluster.memory_gb=9")
+    words = ["evals.set.suites=[probe]", "run.root=/x", "cluster.nodes=3", "cluster.memory_gb=9"]
+    found = settled(*words, "data.shards='/data/a: b #1'")
     assert (found.recipe, found.cluster) == ("", "")
-    assert found.set["suites"] == ["probe"] and found.set["shards"] == "s"
+    assert found.set["suites"] == ["probe"] and found.set["shards"] == "/data/a: b #1"
     assert found.set["run"] == {"name": "r", "root": "/x"}
     place = found.set["cluster"]
     assert (place["nodes"], place["processes"], place["gpus"], place["memory_gb"]) == (1, 1, "1", 5)

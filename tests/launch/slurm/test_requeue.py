@@ -8,6 +8,7 @@ import pytest
 
 from launch.slurm.requeue import ask_again, requeue, warn_without_scontrol
 from mmfm.config.schema import ClusterConfig
+from mmfm.errors import UserError
 from mmfm.training.journal import Journal, Start
 
 START = Start("7", 2)
@@ -43,9 +44,14 @@ def test_other_ranks_do_not_ask(scontrol: Path, journal: Journal) -> None:
 def test_a_job_of_a_chain_leaves_the_rest_to_the_next(
     scontrol: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    journal.append("submitted", Start("7"), after="")
+    journal.append("submitted", Start("8"), after="7")
     requeue(0, journal, START, chain=2)
-    assert not told(scontrol) and not journal.events()
     assert "the next job of the chain goes on" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"job 8, the last of cluster\.chain=2, .* submit the command again"):
+        requeue(0, journal, Start("8"), chain=2)
+    requeue(1, journal, Start("8"), chain=2)
+    assert not told(scontrol) and len(journal.events()) == 2
 
 
 def test_bad_nodes_are_added_to_those_excluded_before(scontrol: Path, journal: Journal) -> None:
@@ -53,6 +59,12 @@ def test_bad_nodes_are_added_to_those_excluded_before(scontrol: Path, journal: J
     assert ask_again(journal, START, ["n2", "n3"])
     assert changes(scontrol) == ["requeue 7", "update JobId=7 ExcNodeList=n[1,4],n2,n3"]
     assert journal.events()[0].values == {"excluded": ["n2", "n3"]}
+
+
+def test_what_slurm_does_not_say_is_no_node(scontrol: Path, journal: Journal) -> None:
+    (scontrol / "excluded").write_text("")
+    assert ask_again(journal, START, ["n2"])
+    assert changes(scontrol)[-1] == "update JobId=7 ExcNodeList=n2"
 
 
 @pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launch.recipes.commands import make_job
-from launch.slurm.script import sbatch_script, submit_slurm
+from launch.slurm.script import sbatch_script, submit_slurm, teardown_lines
 from mmfm.config.schema import ClusterConfig, EvaluateConfig, PretrainConfig, RunConfig
 from mmfm.errors import ConfigError, UserError
 
@@ -97,13 +98,20 @@ def test_a_profile_says_how_its_site_wants_things(tmp_path: Path) -> None:
 def test_what_follows_a_failure_is_decided_after_srun(tmp_path: Path) -> None:
     lines = script(tmp_path)
     srun = next(line for line in lines if line.startswith("srun "))
-    assert (
-        lines[-2].endswith(f"-m launch.slurm.aftermath {tmp_path}/big/logs/%j $?") and lines[-1] == "exit $?"
-    )
+    assert f"-m launch.slurm.aftermath {tmp_path}/big/logs/%j" in lines[-2] and lines[-1] == "exit $?"
     assert not any(
         line and not line.startswith("#") for line in lines[lines.index(srun) + 1 : -2]
     )  # keeps $?
     assert any(line.startswith('echo "mmfm: start') for line in lines[: lines.index(srun)])
+
+
+def test_the_script_outlives_the_requeue_that_is_asked_for_after_srun(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nkill -TERM $PPID $$\necho "$@"\nexit 5\n')
+    python.chmod(0o755)
+    text = "\n".join(["(exit 7)", *teardown_lines(str(python), Path("logs/%j"))])
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (5, "-m launch.slurm.aftermath logs/%j 7\n")
 
 
 def test_evaluations_have_logs_of_their_own_and_are_not_started_again_by_us(tmp_path: Path) -> None:

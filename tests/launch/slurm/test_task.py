@@ -51,6 +51,22 @@ def test_the_job_is_kept_with_what_slurm_gave(words: list[str], tmp_path: Path) 
     )
 
 
+def test_a_first_start_that_was_cut_short_is_no_other_job(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requeued before its script was there, the job finds its own logs, and itself in the queue."""
+    queue = tmp_path / "bin" / "squeue"
+    queue.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{queue.parent}:/bin:/usr/bin")
+    (tmp_path / "run" / "logs" / "4711").mkdir(parents=True)
+    queue.write_text("#!/bin/sh\necho '4711|RUNNING|None|n1|1|N/A|'\n")
+    queue.chmod(0o755)
+    recipe = str(ROOT / "configs/pretrain/demo.yaml")
+    assert "srun" in prepare("pretrain", recipe, words, GIVEN)
+    with pytest.raises(UserError, match="has Slurm job 4711 already"):
+        prepare("pretrain", recipe, words, {**GIVEN, "SLURM_JOB_ID": "4712"})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -96,5 +96,12 @@ def test_ranks_of_a_node_follow_each_other() -> None:
 
 
 def test_an_enclosing_job_does_not_leak() -> None:
-    inherited = {"RANK": "3", "SUBMITIT_EXECUTOR": "slurm", "MMFM_JOB": "7", "PATH": os.environ["PATH"]}
-    assert clean_environment(inherited) == {"PATH": os.environ["PATH"]}
+    own = {"PATH": os.environ["PATH"], "RANKING": "1", "CUDA_VISIBLE_DEVICES": "1", "SLURM_CONF": "x"}
+    leaks = {
+        "RANK": "3",
+        "LOCAL_RANK": "3",
+        "SUBMITIT_EXECUTOR": "slurm",
+        "MMFM_JOB": "7",
+        "MASTER_PORT": "1",
+    }
+    assert clean_environment({**own, **leaks}) == own

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from launch.start.environment import Place, master_port
-from launch.start.meeting import Meeting, Report, attendance
+from launch.start.meeting import Meeting, Report, Verdict, attendance
+from mmfm.errors import UserError
 from mmfm.training.failure import BadNodeError
 
 NODES = ("n1", "n2", "n3")
@@ -125,5 +126,71 @@ def test_a_folder_that_cannot_be_written_is_the_nodes_own_fault(tmp_path: Path) 
 
 def test_nobody_waits_for_rank_0_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("launch.start.meeting.PATIENCE_SECONDS", 0.1)
+    with pytest.raises(BadNodeError, match="n1: rank 0 did not come") as raised:
+        Meeting(tmp_path, place(1), 0.1).attend(fit(1), "x")
+    assert raised.value.nodes == ["n1"]
+    (tmp_path / "0.json").touch()
     with pytest.raises(TimeoutError, match="rank 0 on n1 said nothing"):
         Meeting(tmp_path, place(1), 0.1).attend(fit(1), "x")
+
+
+def test_rank_0_may_come_late_and_still_wait_its_whole_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimulatedClock({200: tmp_path / "0.json", 499: tmp_path / "verdict.json"})
+    monkeypatch.setattr("launch.start.meeting.time", clock)
+    assert Meeting(tmp_path, place(1), 300).await_verdict() == Verdict(port=1)
+
+
+class SimulatedClock:
+    """In place of the module `time`; files appear when their second comes."""
+
+    def __init__(self, files: dict[int, Path]) -> None:
+        self.files, self.now = files, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        for second, path in self.files.items():
+            if self.now >= second:
+                path.write_text('{"port": 1}')
+
+
+def test_what_only_one_node_lacks_is_the_nodes_fault(tmp_path: Path) -> None:
+    shards = {"data.shards=/d": "No such file or directory"}
+    nodes, told = blamed(meet(tmp_path, [fit(0), replace(fit(1), lacks=shards), fit(2)]))
+    assert nodes == ["n2"] and "n2: it does not have data.shards=/d (No such file or directory)" in told
+
+
+def test_what_no_node_has_is_the_users_mistake(tmp_path: Path) -> None:
+    alike, own = {"data.shards=/d": "it is empty"}, {"init=/i": "No such file or directory"}
+    lacks = ({**alike, **own}, {"data.shards=/d": "No such file or directory"}, alike)
+    reports = [replace(fit(rank), lacks=lacks[rank]) for rank in range(3)]
+
+    def one(report: Report) -> str:
+        with pytest.raises(UserError) as raised:
+            Meeting(tmp_path, place(report.rank), 20, 2).attend(report, "x")
+        return str(raised.value)
+
+    with ThreadPoolExecutor(3) as pool:
+        (told,) = set(pool.map(one, reports))
+    assert "no node of this job has data.shards=/d (it is empty)" in told and "init" not in told
+
+
+def test_processes_of_a_node_do_not_count_as_other_nodes(tmp_path: Path) -> None:
+    shared = Place(0, world=2, local_rank=0, local_world=2, nodes=("n1",))
+    report = Report(0, "n1", lacks={"data.shards=/d": "it is empty"})
+    (tmp_path / "1.json").write_text(json.dumps(Report(1, "n1").__dict__))  # only the first one looks
+    with pytest.raises(UserError, match="no node of this job"):
+        Meeting(tmp_path, shared, 5).attend(report, "x")
+
+
+def test_a_node_without_a_free_port_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(start: str) -> int:
+        raise OSError("no free port")
+
+    monkeypatch.setattr("launch.start.meeting.free_port", none)
+    nodes, told = blamed(meet(tmp_path, [fit(0), fit(1), fit(2)]))
+    assert nodes == ["n1"] and "no free port" in told

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from launch.recipes.commands import make_job
 from launch.start import nodecheck
 from launch.start.environment import Place
-from launch.start.nodecheck import check_node, check_run_folder
-from mmfm.config.schema import ClusterConfig
+from launch.start.nodecheck import check_node, check_run_folder, lacking
+from mmfm.config.schema import ClusterConfig, EvaluateConfig, PretrainConfig, RunConfig
 from mmfm.errors import UserError
+from mmfm.training.journal import Start
 
 PAIR = Place(rank=0, world=2, local_rank=0, local_world=1, nodes=("n1", "n2"))
 GPUS = "0, NVIDIA H100 80GB HBM3, 0\n1, NVIDIA H100 80GB HBM3, {errors}\n"
@@ -86,7 +88,42 @@ def test_the_interface_must_be_there_if_it_is_to_be_used(
     assert check_node(ClusterConfig(interface="ib0"), alone) == []
 
 
+def test_folders_that_the_job_reads_must_be_there_with_something_in_them(tmp_path: Path) -> None:
+    shards, towers, run = (tmp_path / name for name in ("shards", "towers", "run"))
+    config = PretrainConfig(init=str(towers))
+    config.data.shards = str(shards)
+    shards.mkdir()  # where nothing is mounted
+    assert lacking(config, run) == {
+        f"data.shards={shards}": "it is empty",
+        f"init={towers}": "No such file or directory",
+    }
+    (shards / "dataset.json").touch()
+    (run / "checkpoints" / "step_00000010").mkdir(parents=True)
+    assert lacking(config, run) == {}  # the run goes on from its own checkpoint
+    evaluation = EvaluateConfig(shards=str(shards), checkpoint=str(towers))
+    assert lacking(evaluation, run) == {f"checkpoint={towers}": "No such file or directory"}
+
+
+def test_a_variable_that_a_node_does_not_have_is_told_like_a_folder(tmp_path: Path) -> None:
+    config = EvaluateConfig(shards=str(tmp_path), checkpoint=str(tmp_path))
+    config.cluster.scratch = "/x/$NO_SUCH_VARIABLE"
+    (tmp_path / "file").touch()
+    ((setting, why),) = lacking(config, tmp_path).items()
+    assert setting == "cluster.scratch=/x/$NO_SUCH_VARIABLE" and "does not have" in why
+    assert wrong(scratch=config.cluster.scratch) == []
+
+
 def test_a_full_run_folder_is_for_people(tmp_path: Path) -> None:
     check_run_folder(tmp_path, 0)
     with pytest.raises(UserError, match=r"make room there"):
         check_run_folder(tmp_path, 1e9)
+
+
+def test_a_job_looks_for_its_data_before_it_begins(tmp_path: Path) -> None:
+    config = PretrainConfig(run=RunConfig(root=str(tmp_path), name="run"))
+    config.data.shards = str(tmp_path / "none")
+    config.cluster.min_free_gb = 0
+    (tmp_path / "run").mkdir()
+    alone = Place(0, 1, 0, 1, ("n1",))
+    with pytest.raises(UserError, match=r"no node of this job has data\.shards"):
+        make_job("pretrain", config)._prepare(config, config.cluster, alone, Start("7"), tmp_path / "logs")

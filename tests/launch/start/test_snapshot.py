@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,33 @@ def test_the_same_code_is_copied_once(project: Path, tmp_path: Path) -> None:
     (project / "mmfm/__pycache__/new.pyc").write_text("")
     assert Snapshot(tmp_path / "run", project).take() == copy
     assert list((tmp_path / "run" / "code").iterdir()) == [copy]
+
+
+def test_a_copy_that_cannot_take_its_place_is_no_copy_of_somebody_else(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="quota"):
+        Snapshot(tmp_path / "run", project).take()
+    assert list((tmp_path / "run" / "code").iterdir()) == []
+
+
+def test_who_was_quicker_has_made_the_copy(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = Snapshot(tmp_path / "run", project)
+    rename = Path.rename
+
+    def late(draft: Path, target: Path) -> Path:
+        shutil.copytree(draft, target)
+        return rename(draft, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    assert (snapshot.take() / "launch/job.py").is_file()
+    assert list((tmp_path / "run" / "code").iterdir()) == [snapshot.folder]
 
 
 def test_the_copy_of_the_real_project_holds_what_is_no_python(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from launch.cli import main
+from launch.pipelines.chain import check_group
 from launch.sweeps import sweep
 from launch.sweeps.outcomes import Outcomes
 from launch.sweeps.sweep import load_sweep, member_name, run_sweep
@@ -72,6 +73,10 @@ def test_names_tell_members_apart(values: dict[str, str], name: str) -> None:
     assert member_name(values) == name
 
 
+def test_the_folder_may_have_any_name() -> None:
+    assert {s.config.run.root for s in members("optim.lr=1,2", "run.root='/a: b #1'")} == {"/a: b #1/s"}
+
+
 def test_values_that_look_alike_as_names_still_make_two_members() -> None:
     assert [s.name for s in members("init=a/b,a-b")] == ["init-a-b", "init-a-b~2"]
 
@@ -89,6 +94,27 @@ def test_values_that_look_alike_as_names_still_make_two_members() -> None:
 def test_mistakes(word: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         members(word)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["optim.lr=0.1,0.2", "cluster.chain=2"], r"lr-0\.1: cluster\.chain=2 does not go with"),
+        (["cluster.hours=1,2"], r"cluster\.hours is 1.0 for hours-1 and 2.0 for hours-2"),
+    ],
+)
+def test_what_no_array_can_be_is_refused_before_anything_is_submitted(
+    tmp_path: Path, ran: list[float], monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.setattr(sweep, "submit_group", lambda *_: pytest.fail("it was submitted"))
+    with pytest.raises(ConfigError, match=message):
+        run_sweep(tmp_path / "s", members("cluster=testbed", f"run.root={tmp_path}", *words))
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_chain_says_nothing_to_members_that_do_not_train() -> None:
+    words = ["cluster=testbed", "cluster.chain=2", "checkpoint=c", "shards=x", "run.name=s", "seed=1,2"]
+    check_group(load_sweep("evaluate", ROOT / "configs/evaluate/demo.yaml", words)[1])
 
 
 def test_a_failed_member_keeps_no_other_from_running_and_is_run_again(

@@ -9,9 +9,12 @@ import pytest
 from submitit.core.utils import DelayedSubmission
 
 from launch.cli import main
+from launch.recipes.commands import make_job
+from launch.slurm.script import make_executor, sbatch_script
+from launch.slurm.terms import stage_terms
 from launch.start.job import Job
 from launch.watching import control
-from mmfm.config.schema import PretrainConfig, RunConfig
+from mmfm.config.schema import ClusterConfig, PretrainConfig, RunConfig
 from mmfm.errors import UserError
 
 
@@ -58,6 +61,36 @@ def test_a_running_job_is_requeued(run: Path, tmp_path: Path) -> None:
     (tmp_path / "queue").write_text("7|RUNNING|None|n1|0|N/A|\n")
     assert main(["requeue", str(run)]) == 0
     assert told(tmp_path) == ["scontrol requeue 7"]
+
+
+def test_a_running_job_of_a_chain_leaves_for_the_next_one(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Slurm would refuse to requeue it."""
+    cluster = ClusterConfig(kind="slurm", cpus=1, chain=2)
+    job = make_job("pretrain", PretrainConfig(run=RunConfig(name="a", root=str(tmp_path / "runs"))))
+    for name in ("7", "8"):
+        (run / "logs" / name / f"{name}_submission.sh").write_text(sbatch_script(job, cluster))
+    (tmp_path / "queue").write_text("7|RUNNING|None|n1|0|N/A|\n8|PENDING|Dependency||0|N/A|\n")
+    assert main(["requeue", str(run)]) == 0
+    assert told(tmp_path) == ["scancel --signal=USR2 7"]
+    (tmp_path / "queue").write_text("8|RUNNING|None|n1|0|N/A|\n")
+    assert main(["requeue", str(run)]) == 2
+    assert "job 8 is the last of its chain" in capsys.readouterr().err
+    assert len(told(tmp_path)) == 1
+
+
+def test_a_member_of_a_pipeline_is_not_submitted_without_its_record(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "submit", lambda *_: pytest.fail("it was submitted"))
+    job = make_job("pretrain", PretrainConfig(run=RunConfig(name="a", root=str(tmp_path / "runs"))))
+    executor = make_executor(job, ClusterConfig(kind="slurm", cpus=1), stage_terms(tmp_path / "p", "train"))
+    (run / "logs" / "8" / "8_submission.sh").write_text(executor.script())
+    with pytest.raises(
+        UserError, match=rf"is train of the pipeline or sweep in {tmp_path}/p: .*mmfm pipeline"
+    ):
+        control.requeue(run)
 
 
 def test_a_waiting_job_is_left_alone(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,6 +145,23 @@ def test_failures_are_counted_over_the_run_and_the_last_cause_is_told(
     assert (seen(run).state, seen(run).note) == ("given up", "start 3: 3 failures in a row")
 
 
+def test_a_run_stays_given_up_until_it_is_submitted_again(run: Path) -> None:
+    write_journal(run, ("start", FIRST, NODES), ("given_up", FIRST, {"cause": "3 failures in a row"}))
+    write_journal(run, ("failed", FIRST, {"cause": "rank 0: 3 failures in a row", "kind": "user"}))
+    assert Chronicle.of(run).given_up
+    again = Start("11", 0)
+    write_journal(run, ("submitted", again, {"nodes": 1, "processes": 2}))
+    assert not Chronicle.of(run).given_up
+    write_journal(run, ("start", again, NODES))
+    assert Chronicle.of(run).failures == 1
+
+
+def test_a_start_that_left_before_its_first_step_saved_nothing(run: Path) -> None:
+    write_journal(run, ("start", FIRST, NODES), ("left", FIRST, {"cause": "preempted"}))
+    assert Chronicle.of(run).last_cause == "start 1: left early: preempted"
+    assert list(Chronicle.of(run).told())[-1].endswith(": left before its first step: preempted")
+
+
 def test_a_save_that_failed_is_told_until_one_succeeds(run: Path) -> None:
     write_journal(
         run, ("start", FIRST, NODES), ("save_failed", FIRST, {"step": 5, "cause": "disk full on n2"})
