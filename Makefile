@@ -3,8 +3,8 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 # Further pip arguments for torch, such as the index of its CPU builds (a fraction of the default's size).
 TORCH_ARGS ?=
-# Tests that run side by side. Those of Slurm mostly wait, so that it may be more than the machine has cores.
-WORKERS ?= 4
+# Tests that run side by side. Those of Slurm wait half of their time: more than the machine has cores is right.
+WORKERS ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 

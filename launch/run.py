@@ -13,7 +13,7 @@ from launch.start.environment import process_environment, threads_per_process
 from launch.start.job import Job, log_folder
 from mmfm.config.schema import ClusterConfig, PretrainConfig
 from mmfm.progress import say
-from mmfm.training.checkpoint import newest_checkpoint, read_position
+from mmfm.training.checkpoint import newest_valid, read_position
 from mmfm.training.runfolder import RunFolder
 
 
@@ -35,11 +35,12 @@ def run(command: str, config: Any) -> None:
 
 def check_complete(config: PretrainConfig) -> None:
     """Refuse to take a run for finished that left early, for its time limit or a signal from elsewhere."""
-    folder = RunFolder.of(config.run).path
-    step = read_position(newest_checkpoint(folder)).step
+    folder = RunFolder.of(config.run)
+    newest = newest_valid(folder.checkpoints)
+    step = read_position(newest).step if newest else 0
     if step < config.train.steps:
         raise JobError(
-            f"{folder} stopped after step {step} of {config.train.steps}; the same command goes on"
+            f"{folder.path} stopped after step {step} of {config.train.steps}; the same command goes on"
         )
 
 

@@ -30,9 +30,9 @@ NODES, PROCESSES = 2, 2
 RUN_SECONDS = 300.0
 ASK_SECONDS = 3.0  # Slurm is asked this often whether a job has failed
 BROKEN = {"FAILED", "TIMEOUT"}  # states in which a job does not go on
-# These come first, so that while they wait the other workers have something to do; those that take longest
-# before the others, so that none is alone at the end.
-LONGEST = ("storage", "lost_nodes", "chain", "training", "recorded", "killed", "limits", "scaling", "watch")
+# These come first, so that while they wait another worker has something to do; and in this order, because
+# pytest-xdist gives a worker its next files while up to two tests of its last one are still to run.
+ORDER = ("storage", "chain", "limits", "recorded", "training", "watch", "killed", "scaling", "lost_nodes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,12 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def place(item: pytest.Item) -> int:
         if Path(__file__).parent not in item.path.parents:
-            return len(LONGEST) + 1
+            return len(ORDER) + 1
         name = item.path.stem.removeprefix("test_")
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+        return ORDER.index(name) if name in ORDER else len(ORDER)
 
     for item in items:
-        if place(item) <= len(LONGEST):
+        if place(item) <= len(ORDER):
             item.add_marker(pytest.mark.slurm)
     items.sort(key=place)
 
@@ -192,7 +192,7 @@ def submit(cluster: Cluster, shards_folder: Path, tmp_path: Path) -> Iterator[Su
             shards_folder, tmp_path, "cluster=slurm", *where, "cluster.cpus=1", "cluster.check_gpus=false"
         )
         words += ["cluster.memory_gb=1", f"run.name={name}", *overrides]
-        cluster.run("mmfm", "pretrain", *words, timeout=120)
+        cluster.run("mmfm", "pretrain", *words, timeout=RUN_SECONDS)
         jobs = [path.name for path in (tmp_path / name / "logs").iterdir() if path.name.isdigit()]
         submitted.append(SlurmRun(cluster, tmp_path / name, max(jobs, key=int)))
         return submitted[-1]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import training_processes as runs
 import yaml
-from waiting import until
+from waiting import SECONDS, until
 
 from launch.pipelines.records import Records
 from mmfm.training.journal import Event
@@ -104,7 +104,7 @@ def test_pipeline_runs_by_dependency_and_survives_a_requeue(
     clean_queue: Cluster, raw_folder: Path, shards_folder: Path, tmp_path: Path
 ) -> None:
     cluster, recipe = clean_queue, write_pipeline(tmp_path, raw_folder)
-    cluster.run("mmfm", "pipeline", str(recipe), *ALONE, timeout=120)
+    cluster.run("mmfm", "pipeline", str(recipe), *ALONE, timeout=SECONDS)
     records = Records(tmp_path / "p")
     stages = list(records.stages)
     assert stages == ["shards", "pretrain", "evaluate.zeroshot", "evaluate.retrieval", "report"]
@@ -127,7 +127,7 @@ def test_pipeline_runs_by_dependency_and_survives_a_requeue(
     assert manifest(tmp_path / "p" / "shards") == manifest(shards_folder)  # as one process writes them
     assert (tmp_path / "p" / "report.html").is_file()
     until(lambda: len(list((run / "evals").glob("step_*/zeroshot.json"))) >= 2, lambda: shown(records))
-    again = cluster.run("mmfm", "pipeline", str(recipe), *ALONE)
+    again = cluster.run("mmfm", "pipeline", str(recipe), *ALONE, timeout=SECONDS)
     assert "zeroshot" in again and records["pretrain"].status.job == pretrain  # nothing was submitted again
 
 
@@ -139,7 +139,7 @@ def manifest(shards: Path) -> dict[str, Any]:
 def test_failed_stage_cancels_what_waits_for_it_and_says_why(clean_queue: Cluster, tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     recipe = write_pipeline(tmp_path, tmp_path / "raw")
-    clean_queue.run("mmfm", "pipeline", str(recipe), *ALONE, timeout=120)
+    clean_queue.run("mmfm", "pipeline", str(recipe), *ALONE, timeout=SECONDS)
     records = Records(tmp_path / "p")
     last = "report"
     until(lambda: records[last].status.name == "cancelled", lambda: shown(records))
@@ -157,7 +157,7 @@ def test_sweep_is_an_array_with_a_limit_and_a_table(
     words = [*runs.TINY, f"data.shards={shards_folder}", f"run.root={tmp_path}", "run.name=s", *ALONE]
     words += ["train.steps=3", "optim.lr=1e-3,1e-4", "--limit", "1"]
     recipe = str(CONFIGS / "pretrain/demo.yaml")
-    clean_queue.run("mmfm", "sweep", "pretrain", recipe, *words, timeout=120)
+    clean_queue.run("mmfm", "sweep", "pretrain", recipe, *words, timeout=SECONDS)
     records = Records(tmp_path / "s")
     jobs = {name: records[name].status.job for name in records.stages}
     assert {job.partition("_")[2] for job in jobs.values()} == {"0", "1"}
@@ -165,7 +165,7 @@ def test_sweep_is_an_array_with_a_limit_and_a_table(
     begins = sorted(event(records, name, "running").time for name in jobs)
     ends = sorted(event(records, name, "finished").time for name in jobs)
     assert begins[1] > ends[0]
-    again = clean_queue.run("mmfm", "sweep", "pretrain", recipe, *words)
+    again = clean_queue.run("mmfm", "sweep", "pretrain", recipe, *words, timeout=SECONDS)
     assert {name: records[name].status.job for name in jobs} == jobs, again
     table = clean_queue.run("mmfm", "sweep", "table", str(tmp_path / "s")).splitlines()
     assert table[0].split()[:5] == ["optim.lr", "state", "job", "step", "loss"]

@@ -13,7 +13,7 @@ from launch.scaling.measures import Scaling
 from slurm.testbed.cluster import Cluster
 
 RECIPE = str(Path(__file__).parents[2] / "configs" / "pretrain" / "demo.yaml")
-SECONDS = 240
+SECONDS = 480
 
 
 @pytest.fixture
