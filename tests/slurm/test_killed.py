@@ -24,8 +24,8 @@ def test_bad_node_is_excluded_and_a_killed_rank_costs_only_the_work_since_the_la
     run.wait_for(lambda: bool(run.events("saved")), "checkpoint")
     (bad,) = run.events("failed")
     assert bad.values["kind"] == "node" and bad.values["nodes"] == ["n2"]
-    assert f"n2: it does not have data.shards={shards_folder} (it is empty)" in bad.values["cause"]
-    assert "cluster.scratch=" in bad.values["cause"] and "No such file" in bad.values["cause"]
+    assert f"it does not have data.shards={shards_folder} (it is empty)" in bad.values["cause"]
+    assert "n2: cluster.scratch=" in bad.values["cause"] and "No such file" in bad.values["cause"]
     nodes = run.events("start")[-1].values["nodes"]
     assert "n2" not in nodes
 
