@@ -20,7 +20,7 @@ from launch.slurm.cause import Cause, find_cause
 from launch.slurm.queue import SLURM_SECONDS, cancel_job
 from launch.slurm.requeue import ask_again, is_last, job_fact
 from launch.slurm.srunlines import complaints, endings, newest_start
-from launch.start.claim import GivenUpError, failures, give_up
+from launch.start.claim import GivenUpError, failures, give_up, is_done
 from launch.start.job import RESTARTS_VARIABLE, Job
 from launch.start.meeting import attendance, meeting_folder
 from mmfm.config.schema import ClusterConfig
@@ -47,6 +47,9 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
     if later:
         say(f"mmfm: {start} ends here: {later} has the run")
         return code
+    if is_done(journal):  # libraries may abort while processes leave; the last step is saved all the same
+        say(f"mmfm: the run is done, though {start} ended with {code} after its last save")
+        return 0
     cause = cause_of(logs, log, start, here.hostnames, code)
     say(f"mmfm: {start} failed: {cause.message}")
     given_up = any(event.name == "given_up" and event.start == start for event in journal.events())

@@ -146,12 +146,12 @@ class Breakage:
     def repair(self) -> None:
         """Mend links, daemons and drained nodes; returns when all nodes serve again."""
         names = [node.name for node in self.cluster.layout.workers]
-        for name in self.apart:
-            self.kill_daemon(name)
         for name in names:
             self.cluster.run("ip", "link", "set", name, "up")
-            if self.gone(self._daemon(name)):
-                self.cluster.run(*self._serve(name), node=name)
+        for name in self.apart | (set(names) - self._nodes("idle")):
+            if not self.gone(self._daemon(name)):
+                self.kill_daemon(name)  # started anew it reports at once, not when it is next asked
+            self.cluster.run(*self._serve(name), node=name)
 
         def idle() -> bool:
             for name in self._nodes("drain"):

@@ -59,6 +59,15 @@ def test_a_good_end_needs_nothing(job: Job, logs: Path, scontrol: Path) -> None:
     assert names(job) == ["start"] and not changes(scontrol)
 
 
+def test_a_process_that_aborts_when_all_is_saved_costs_nothing(
+    job: Job, logs: Path, scontrol: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.journal.append("done", START, step=40)
+    assert ended(job, logs, code=134) == 0
+    assert "the run is done, though job 7, start 1 ended with 134" in capsys.readouterr().err
+    assert names(job) == ["start", "done"] and not changes(scontrol)
+
+
 def test_a_killed_rank_is_named_and_the_job_starts_again(
     job: Job, logs: Path, scontrol: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
