@@ -29,6 +29,7 @@ from mmfm.progress import say
 from mmfm.training.beat import read_beats
 from mmfm.training.failure import read_failures
 from mmfm.training.journal import Journal, Start
+from mmfm.training.runfolder import RunFolder
 
 NOT_AGAIN = ("user", "stale")  # kinds of failures that another start would only repeat
 
@@ -47,7 +48,7 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
     if later:
         say(f"mmfm: {start} ends here: {later} has the run")
         return code
-    if is_done(journal):  # libraries may abort while processes leave; the last step is saved all the same
+    if is_done(RunFolder(Path(job.run_folder))):  # libraries may abort while processes leave
         say(f"mmfm: the run is done, though {start} ended with {code} after its last save")
         return 0
     cause = cause_of(logs, log, start, here.hostnames, code)

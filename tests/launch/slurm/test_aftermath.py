@@ -62,6 +62,7 @@ def test_a_good_end_needs_nothing(job: Job, logs: Path, scontrol: Path) -> None:
 def test_a_process_that_aborts_when_all_is_saved_costs_nothing(
     job: Job, logs: Path, scontrol: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (logs.parents[1] / "checkpoints" / "step_00000040").mkdir(parents=True)
     job.journal.append("done", START, step=40)
     assert ended(job, logs, code=134) == 0
     assert "the run is done, though job 7, start 1 ended with 134" in capsys.readouterr().err
