@@ -8,18 +8,15 @@ python -m launch.pipelines.stagejob end   FOLDER STAGE whole|part EXIT_CODE
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from submitit.slurm.slurm import SlurmJobEnvironment
-
 from launch.pipelines.records import Records, Stage
 from launch.pipelines.stages import missing_part
 from launch.slurm.queue import UNKNOWN, JobState, job_states
-from launch.start.job import RESTARTS_VARIABLE
+from launch.start.job import slurm_start
 from mmfm.config.schema import PretrainConfig
 from mmfm.errors import UserError
 from mmfm.progress import say
@@ -34,7 +31,7 @@ REQUEUED = ("pending", "requeued", "requeue_hold")
 def main(words: Sequence[str]) -> int:
     """Write the event, and return the exit code of the job."""
     what, folder, name, share, *code = words
-    records, start = Records(Path(folder)), this_start()
+    records, start = Records(Path(folder)), slurm_start()
     if what == "begin":
         records[name].note("part" if share == "part" else "running", start, node=socket.gethostname())
         return 0
@@ -83,11 +80,6 @@ def cause_of(stage: Stage, start: Start, otherwise: str) -> str:
     logs = Path(stage.logs.replace("%j", start.job))
     failures = read_failures(logs, start.count)
     return str(failures[0]) if failures else f"{otherwise}; logs: {logs}"
-
-
-def this_start() -> Start:
-    """The start of the Slurm job that this process belongs to."""
-    return Start(SlurmJobEnvironment().job_id, int(os.environ.get(RESTARTS_VARIABLE, 0)))
 
 
 def _ask(job: str) -> JobState:

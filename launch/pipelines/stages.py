@@ -39,12 +39,13 @@ def report(config: ReportConfig) -> None:
 
 def missing_part(command: str, config: Any) -> str:
     """What a stage's output lacks, in words; empty if it is all there."""
-    if not output_digest(command, config):
+    paths = _whole_output(command, config)
+    if not paths:
         return "its output is not there"
     if isinstance(config, PretrainConfig):
-        from mmfm.training.checkpoint import newest_checkpoint, read_position
+        from mmfm.training.checkpoint import read_position
 
-        step = read_position(newest_checkpoint(Path(config.run.root) / config.run.name)).step
+        step = read_position(paths[0].parent).step  # of the checkpoint that has just been verified
         if step < config.train.steps:
             return f"it stopped after step {step} of {config.train.steps}"
     return ""
@@ -52,10 +53,14 @@ def missing_part(command: str, config: Any) -> str:
 
 def output_digest(command: str, config: Any) -> str:
     """Hash of the files that stand for a stage's output; empty if they are not there (any more)."""
+    paths = _whole_output(command, config)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16] if paths else ""
+
+
+def _whole_output(command: str, config: Any) -> list[Path]:
+    """The files that stand for a stage's output; none if one is missing."""
     paths = _output_files(command, config)
-    if not paths or not all(path.is_file() for path in paths):
-        return ""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+    return paths if all(path.is_file() for path in paths) else []
 
 
 def _output_files(command: str, config: Any) -> list[Path]:

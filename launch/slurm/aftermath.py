@@ -6,7 +6,6 @@ exits with what the job is to exit with. The script has it ignore SIGTERM: reque
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from launch.slurm.queue import SLURM_SECONDS, cancel_job
 from launch.slurm.requeue import ask_again, is_last, job_fact
 from launch.slurm.srunlines import complaints, endings, newest_start
 from launch.start.claim import GivenUpError, failures, give_up, is_done
-from launch.start.job import RESTARTS_VARIABLE, Job
+from launch.start.job import Job, slurm_start
 from launch.start.meeting import attendance, meeting_folder
 from mmfm.config.schema import ClusterConfig
 from mmfm.errors import USER_ERROR_EXIT, UserError
@@ -42,7 +41,7 @@ def aftermath(job: Job, logs: Path, log: Path, code: int) -> int:
     if code == 0:
         return 0
     here = SlurmJobEnvironment()
-    start = Start(here.job_id, int(os.environ.get(RESTARTS_VARIABLE, 0)))
+    start = slurm_start()
     journal = job.journal
     later = later_start(journal, start)
     if later:

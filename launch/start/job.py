@@ -65,8 +65,7 @@ class Job:
             local_world=here.num_tasks // here.num_nodes,
             nodes=tuple(here.hostnames),
         )
-        restarts = os.environ.get(RESTARTS_VARIABLE, 0) if here.cluster == "slurm" else 0
-        start = Start(here.job_id, int(restarts))
+        start = slurm_start() if here.cluster == "slurm" else Start(here.job_id)
         logs = here.paths.folder
         os.environ.update(
             {JOB_VARIABLE: start.job, COUNT_VARIABLE: str(start.count), LOGS_VARIABLE: str(logs)}
@@ -152,6 +151,13 @@ class Job:
 
             return function(config, EvalSubmitter(config.evals))
         return function(config)
+
+
+def slurm_start() -> Start:
+    """The start of the Slurm job that this process belongs to."""
+    from submitit.slurm.slurm import SlurmJobEnvironment
+
+    return Start(SlurmJobEnvironment().job_id, int(os.environ.get(RESTARTS_VARIABLE, 0)))
 
 
 def log_folder(job: Job) -> Path:
