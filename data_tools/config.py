@@ -1,4 +1,7 @@
-"""The recipe of `mmfm data shard`: sources, splits, notes and the shape of the shards."""
+"""The data recipe: sources, preparation, notes with their writers and audit, splits and shape of the shards.
+
+`mmfm notes write`, `mmfm notes audit` and `mmfm data shard` read the same one, each what concerns it.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +58,140 @@ class DedupConfig:
 
 
 @dataclass
+class PrepareConfig:
+    """What is done to an image before it is packed or shown to a language model, in this order."""
+
+    max_pixels: int = option(
+        100_000_000, "images with more pixels are refused before they are decoded", minimum=1
+    )
+    burnt_in_text: bool = option(False, "paint over letters and rulers that lie in the image")
+    hair: bool = option(False, "remove hair: morphological black-hat, then inpainting")
+    border: bool = option(False, "cut away a dark frame or a round dermoscope vignette")
+    lesion: bool = option(False, "crop to a square that holds the lesion")
+    margin: float = option(0.25, "lesion: room around it, as a share of its longer side", minimum=0)
+
+
+@dataclass
+class ServerConfig:
+    """An OpenAI-compatible server: a hosted one, or vLLM, TGI, llama.cpp, `transformers serve`."""
+
+    url: str = option("", "base URL, such as http://localhost:8000/v1; empty takes that of OpenAI")
+    key_variable: str = option("OPENAI_API_KEY", "environment variable that holds the key")
+    concurrency: int = option(16, "requests under way at once", minimum=1)
+    timeout: float = option(120.0, "seconds until a request counts as lost", minimum=0.1)
+    retries: int = option(
+        8,
+        "further tries of a request after errors that may pass (429, 5xx, timeouts, cut answers)",
+        minimum=0,
+    )
+    requests_per_minute: int = option(0, "limit of the account; 0 for none", minimum=0)
+    tokens_per_minute: int = option(
+        0, "limit of the account, prompt and answer together; 0 for none", minimum=0
+    )
+    structured: str = option(
+        "auto",
+        "JSON schema for answers that have one: auto asks for it until the server refuses",
+        choices=("auto", "on", "off"),
+    )
+    image_detail: str = option("auto", "detail of images", choices=("auto", "low", "high"))
+    price_in: float = option(0.0, "price of a million prompt tokens", minimum=0)
+    price_out: float = option(0.0, "price of a million answer tokens", minimum=0)
+    budget: float = option(
+        0.0, "stop once so much is spent, in the currency of the prices; 0 for no limit", minimum=0
+    )
+
+
+@dataclass
+class LocalModelConfig:
+    """A transformers model in a folder, text or image-text, run here."""
+
+    device: str = option("auto", "auto takes a GPU where there is one", choices=("auto", "cpu", "cuda"))
+    dtype: str = option("auto", "type of the weights", choices=("auto", "float32", "bfloat16", "float16"))
+    batch: int = option(8, "prompts generated for at once", minimum=1)
+    processes: int = option(
+        1, "processes, each with its own copy of the model; 0 takes one per GPU", minimum=0
+    )
+
+
+@dataclass
+class WriterConfig:
+    """Who writes the notes of strategies that need a language model, and how."""
+
+    backend: str = option("server", "where the model runs", choices=("server", "local"))
+    model: str = option("", "name that the server gives the model, or the folder of a local one")
+    temperature: float = option(
+        0.2, "sampling temperature; 0 takes the likeliest token", minimum=0, maximum=2
+    )
+    top_p: float = option(
+        1.0, "sample from the likeliest tokens that make up this share", minimum=0, maximum=1
+    )
+    max_tokens: int = option(600, "longest answer in tokens", minimum=1)
+    seed: int = option(0, "seed of the sampling, where the backend takes one", minimum=0)
+    max_words: int = option(120, "length that prompts ask for, in words", minimum=10)
+    image_side: int = option(
+        512, "images are shrunk to this longer side before they are shown, in pixels", minimum=16
+    )
+    server: ServerConfig = field(default_factory=ServerConfig)
+    local: LocalModelConfig = field(default_factory=LocalModelConfig)
+
+
+@dataclass
+class GraphConfig:
+    """How facts are drawn from the knowledge graph for notes of strategy K."""
+
+    temperature: float = option(1.0, "flattens (above 1) or sharpens (below) the weights", minimum=0.01)
+    findings: int = option(3, "most findings drawn for a note", minimum=1)
+    symptoms: int = option(2, "most symptoms", minimum=0)
+    risks: int = option(1, "most risk factors", minimum=0)
+    drugs: int = option(0, "most drugs", minimum=0)
+    examples: int = option(
+        0, "notes of other lesions of the class shown to the model for their style", minimum=0
+    )
+    examples_file: str = option("", "JSON lines with `text` and, if known, `class`: real notes as examples")
+    seed: int = option(0, "seed of the drawing", minimum=0)
+
+
+@dataclass
+class AuditConfig:
+    """Which notes are packed. A refused note is kept beside the shards, with its reasons."""
+
+    enabled: bool = option(True, "audit notes, and refuse those that fail")
+    refuse: list[str] = option(
+        [
+            "class",
+            "subclass",
+            "malignancy",
+            "age",
+            "sex",
+            "site",
+            "skin_tone",
+            "confirmation",
+            "history",
+            "option",
+            "leak",
+            "empty",
+        ],
+        "kinds of finding that refuse a note",
+    )
+    exempt: list[str] = option(["R"], "notes that are audited but never refused: controls")
+    hidden: list[str] = option([], "notes that must not tell the class, beyond the strategies that never may")
+    min_recall: float = option(
+        0.0, "least share of the given facts that a note must tell", minimum=0, maximum=1
+    )
+    min_precision: float = option(
+        0.0, "least share of a note's statements that are supported", minimum=0, maximum=1
+    )
+    min_words: int = option(3, "shortest note", minimum=0)
+    max_words: int = option(400, "longest note", minimum=1)
+    max_repetition: float = option(
+        0.5, "largest share of repeated word sequences in a note", minimum=0, maximum=1
+    )
+    max_near_duplicates: int = option(
+        0, "most notes of one strategy that are all but the same; 0 for no limit", minimum=0
+    )
+
+
+@dataclass
 class PackConfig:
     """Shape of the shards."""
 
@@ -72,7 +209,18 @@ class ShardsConfig:
     root: str = option(MISSING, "folder that holds the raw data")
     output: str = option(MISSING, "folder of the shards to write")
     sources: list[SourceConfig] = option([], "the sets of images")
-    notes: list[str] = option(["M"], "note strategies to write")
+    patches: list[str] = option(
+        ["builtin"], "files that correct labels of known rows (`mmfm data patches` shows them); [] for none"
+    )
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    notes: list[str] = option(
+        ["M"], "notes to write and pack: STRATEGY, or STRATEGY-WRITER for a writer other than `default`"
+    )
+    store: str = option("", "folder of the notes that language models wrote; needed for those alone")
+    writers: dict[str, WriterConfig] = option({}, "who writes notes, by name: `default`, and any others")
+    graph: GraphConfig = field(default_factory=GraphConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    tasks: int = option(1, "jobs of a Slurm array that share the writing of notes", minimum=1)
     split: SplitConfig = field(default_factory=SplitConfig)
     dedup: DedupConfig = field(default_factory=DedupConfig)
     pack: PackConfig = field(default_factory=PackConfig)

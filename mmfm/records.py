@@ -13,12 +13,15 @@ class Note:
     """A synthetic clinical note and where it came from.
 
     `provenance` holds what is needed to write the note again: backend, model, template or prompt hash,
-    decoding settings, version. It holds no wall-clock time, so that the same input gives the same bytes.
+    decoding settings, version, and the facts that the writer was given. It holds no wall-clock time, so that
+    the same input gives the same bytes. `audit` is what the audit found (`data_tools.notes.audit`); empty
+    before it.
     """
 
     strategy: str
     text: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -31,7 +34,9 @@ class Record:
     lesion_id: str = ""
     patient_id: str = ""
     label: int = UNKNOWN_LABEL  # position in taxonomy.CLASSES
+    native_class: str = ""  # the source's own word for the class, where it is not that of the taxonomy
     subclass: str = ""  # as specific as the source says, in plain words
+    matched_subclass: str = ""  # the one of taxonomy.SUBCLASSES that it means, where one is known
     malignancy: str = ""  # taxonomy.MALIGNANCIES
     age: float | None = None  # years
     sex: str = ""  # "male", "female"

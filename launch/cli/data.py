@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from launch.cli import fetch, hygiene, rework
 from launch.cli.words import add_command, add_recipe, at_least
 
 SHARD = """\
@@ -46,6 +47,8 @@ def add(commands: Any) -> None:
         "--seed", type=at_least(0), default=0, help="seed of the drawing (default: %(default)s)"
     )
     demo.set_defaults(run=run_demo)
+    for module in (fetch, hygiene, rework):
+        module.add(actions)
 
 
 def _add_ls(actions: Any) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from launch.cli import audit
 from launch.cli.words import add_command, add_recipe
 
 
@@ -22,6 +23,7 @@ def add(commands: Any) -> None:
     add_recipe(show, "data shard")
     show.add_argument("--count", type=int, default=3, help="records of each source (default: %(default)s)")
     show.set_defaults(run=run_show)
+    audit.add(actions)
 
 
 def run_show(args: argparse.Namespace) -> int:

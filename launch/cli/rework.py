@@ -1,0 +1,9 @@
+"""`mmfm data ...`: mix, reshard and browse shards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def add(actions: Any) -> None:
+    """Add the subcommands to those of `mmfm data`."""
