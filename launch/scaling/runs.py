@@ -16,6 +16,7 @@ from typing import Protocol
 
 from launch.checks.preflight import check
 from launch.recipes.commands import check_required, load_config
+from launch.recipes.overrides import to_words
 from launch.run import run
 from launch.scaling.measures import Size
 from launch.slurm.queue import UNKNOWN, JobState, job_states, signal_job
@@ -75,7 +76,7 @@ class Plan:
             "cluster.chain=1",
             "checkpoint.keep_every=0",
             "evals.every=0",
-            f"run.root={folder}",
+            *to_words({"run": {"root": str(folder)}}),  # quoted: a folder may look like a number
         ]
         trials = []
         for count in counts:
