@@ -207,7 +207,7 @@ def test_together_is_refused_on_one_machine(
 TRAINER = """
 import json, pathlib, signal, sys, time
 words = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
-folder = pathlib.Path(words["run.root"]) / words["run.name"]
+folder = pathlib.Path(json.loads(words["run.root"])) / words["run.name"]
 folder.mkdir(parents=True, exist_ok=True)
 journal, metrics = folder / "journal.jsonl", folder / "metrics.jsonl"
 again = journal.exists()
