@@ -1,0 +1,91 @@
+"""The notes of samples from wherever they come: templates, the store of language models, other lesions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_tools.config import ShardsConfig
+from data_tools.notes import strategy_of, write_notes
+from data_tools.notes.asking import Questions, asked_notes
+from data_tools.notes.store import Entry, NoteStore
+from data_tools.notes.strategies.shuffled import NAME as CONTROL
+from data_tools.notes.strategies.shuffled import shuffled
+from data_tools.notes.strategy import Settings
+from mmfm.config.load import require
+from mmfm.errors import DataError
+from mmfm.progress import say, track
+from mmfm.records import Note, Record
+
+
+def notes_of(cfg: ShardsConfig, samples: Sequence[tuple[Record, Path]]) -> list[dict[str, Note]]:
+    """The notes of each sample by name, in the order of `cfg.notes`.
+
+    Templates are written here, answers of models are looked up in `cfg.store`, and R comes last, from the
+    others. A note that the store does not have is missing, and counted in a line. Raises `DataError` where
+    it has none at all of one name, `ConfigError` for names and writers that cannot be used.
+    """
+    for name in cfg.notes:
+        strategy_of(name)
+    settings = Settings(graph=cfg.graph)
+    notes = [write_notes(record, cfg.notes, settings) for record, _ in track(samples, "writing notes")]
+    if asked_notes(cfg):
+        require(cfg, "store")
+        _add_stored(cfg, samples, notes)
+    if CONTROL in cfg.notes:
+        for own, note in zip(notes, shuffled([record for record, _ in samples], notes), strict=True):
+            if note is not None:
+                own[CONTROL] = note
+    return [{name: own[name] for name in cfg.notes if name in own} for own in notes]
+
+
+def note_of(entry: Entry, writer: str) -> Note:
+    """The note of an entry in the store. Its provenance holds no times and no costs."""
+    provenance = {
+        "backend": entry.backend,
+        "writer": writer,
+        "model": entry.model,
+        "version": entry.version,
+        "prompt": entry.prompt,
+        "decoding": entry.decoding,
+        "facts": entry.facts,
+        "finish": entry.finish,
+        "key": entry.key,
+    }
+    return Note(entry.name.partition("-")[0], entry.text, provenance)
+
+
+def _add_stored(
+    cfg: ShardsConfig, samples: Sequence[tuple[Record, Path]], notes: Sequence[dict[str, Note]]
+) -> None:
+    store = NoteStore.existing(cfg.store)
+    questions = list(Questions(cfg, samples))
+    entries = store.get_all(question.key for question in questions)
+    missing: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    for question in questions:
+        name, entry = question.asked.name, entries.get(question.key)
+        if entry is not None and not entry.failure:
+            notes[question.number][name] = note_of(entry, question.asked.writer_name)
+            continue
+        missing[name] += 1
+        failed[name] += entry is not None
+    _tell_missing(cfg, missing, failed, len(samples))
+
+
+def _tell_missing(cfg: ShardsConfig, missing: Counter[str], failed: Counter[str], samples: int) -> None:
+    """Say which notes are missing. Raises `DataError` where all of one name are."""
+    if not missing:
+        return
+    parts = [
+        f"{name} {count} of {samples}" + (f" ({failed[name]} failed)" if failed[name] else "")
+        for name, count in missing.items()
+    ]
+    message = f"{cfg.store} lacks notes of this recipe: {', '.join(parts)}. `mmfm notes write` writes them"
+    if samples in missing.values():
+        raise DataError(
+            f"{message}; it needs the same recipe and overrides: another prompt, model or decoding is "
+            "another note"
+        )
+    say(message)

@@ -1,0 +1,252 @@
+"""`mmfm notes write`: asks language models for the notes that a recipe names and the store lacks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from data_tools.config import PrepareConfig, ShardsConfig, WriterConfig
+from data_tools.notes.asking import Asked, Question, Questions, asked_notes
+from data_tools.notes.backends import Answer, Backend, Failure, Request
+from data_tools.notes.keys import decoding, seed_of
+from data_tools.notes.meter import Meter
+from data_tools.notes.store import WRITTEN, Entry, NoteStore
+from data_tools.notes.strategy import Prompt, UnusableAnswerError
+from data_tools.shards.inputs import read_samples
+from mmfm.config.load import require
+from mmfm.errors import ConfigError, DataError, UserError
+from mmfm.files import write_atomically
+from mmfm.progress import say
+
+REFRESH_SECONDS = 5.0  # how often a look is taken at what other processes have written
+UNUSABLE = "unusable"  # the failure of an answer that cannot become a note
+SAME_NOTES_KEYS = ("output", "audit", "split", "dedup", "pack", "tasks", "cluster", "max_reject_share")
+
+
+@dataclass
+class Summary:
+    """What a run came to. `there` notes had been written before; `failed` counts by kind."""
+
+    there: int = 0
+    written: int = 0
+    left_out: int = 0  # failed before, and not asked for again
+    failed: Counter[str] = field(default_factory=Counter)
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, meter: Meter) -> None:
+        """Take what was counted for one writer."""
+        self.there += meter.passed
+        self.written += meter.written
+        self.failed += meter.failed
+        self.tokens_in += meter.tokens_in
+        self.tokens_out += meter.tokens_out
+        self.cost += meter.cost
+        self.seconds += meter.seconds
+
+    def __str__(self) -> str:
+        parts = [f"{self.written} notes written, {self.there} were there"]
+        if self.failed:
+            kinds = ", ".join(f"{kind} {count}" for kind, count in self.failed.most_common())
+            parts.append(f"{self.failed.total()} failed ({kinds})")
+        if self.left_out:
+            parts.append(f"{self.left_out} failed before and were left out")
+        if self.tokens_in or self.tokens_out:
+            parts.append(f"{self.tokens_in} tokens asked, {self.tokens_out} answered")
+        if self.cost:
+            parts.append(f"cost {self.cost:.4g}")
+        return "; ".join(parts)
+
+
+def write_notes(cfg: ShardsConfig, share: tuple[int, int] = (0, 1)) -> Summary:
+    """Write the notes of `cfg` that the store lacks; `share` (number, of) takes a part of them.
+
+    Every answer is on disk before it counts, so the run may be killed at any point: the same call goes on.
+    What failed before is asked for again, but for writers with `retry_failed=false`. Raises `ConfigError`
+    where no note needs a model, `UserError` where a backend cannot go on, `DataError` where every answer
+    failed; what was written stays.
+    """
+    require(cfg, "root", "store")
+    if not asked_notes(cfg):
+        raise ConfigError(
+            f"notes=[{','.join(cfg.notes)}]: no language model writes these. Name some that one does, such "
+            "as notes=[L1,OL]"
+        )
+    samples = [(sample.record, sample.image) for sample in read_samples(cfg).samples]
+    questions, summary = Questions(cfg, samples), Summary()
+    with NoteStore(cfg.store) as store, _said_when_stopped(store):
+        todo = _todo(questions, store, share, summary)
+        writers = {question.asked.writer_name: question.asked.writer for question in todo}
+        backends = {name: backend_of(_part_of(one, share[1]), cfg.prepare) for name, one in writers.items()}
+        for name, backend in backends.items():
+            mine = [question for question in todo if question.asked.writer_name == name]
+            with Meter(f"{_names(mine)} by {writers[name].model}", len(mine)) as meter:
+                _write(questions, mine, store, backend, meter)
+            summary.add(meter)
+    if summary.failed and not summary.written + summary.there:
+        raise _nothing_but_failures(cfg, summary)
+    if share == (0, 1):
+        _write_down(cfg, questions)
+    return summary
+
+
+def written_path(cfg: ShardsConfig) -> Path:
+    """The file that says that all notes of a recipe were asked for, and what came of it."""
+    values = {key: value for key, value in asdict(cfg).items() if key not in SAME_NOTES_KEYS}
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(cfg.store) / WRITTEN / f"{digest}.json"
+
+
+def backend_of(writer: WriterConfig, prepare: PrepareConfig) -> Backend:
+    """The language model of a writer."""
+    if writer.backend == "local":
+        from data_tools.notes.backends.local import LocalBackend
+
+        return LocalBackend(writer, prepare)
+    from data_tools.notes.backends.server import ServerBackend
+
+    return ServerBackend(writer, prepare)
+
+
+def _todo(questions: Questions, store: NoteStore, share: tuple[int, int], summary: Summary) -> list[Question]:
+    """The questions of this share that the store has no note for, each once."""
+    number, of = share
+    todo: dict[str, Question] = {}
+    for question in questions:
+        if int(question.key[:8], 16) % of != number or question.key in todo:
+            continue
+        if question.key in store:
+            summary.there += 1
+        elif store.has_failed(question.key) and not question.asked.writer.retry_failed:
+            summary.left_out += 1
+        else:
+            todo[question.key] = question
+    return list(todo.values())
+
+
+def _write(
+    questions: Questions, todo: Sequence[Question], store: NoteStore, backend: Backend, meter: Meter
+) -> None:
+    """Ask one writer, and add to the store what comes."""
+    under_way: dict[str, tuple[Question, Prompt]] = {}
+
+    def requests() -> Iterator[Request]:
+        looked = time.monotonic()
+        for question in todo:
+            if time.monotonic() - looked > REFRESH_SECONDS:
+                store.refresh()
+                looked = time.monotonic()
+            if question.key in store:
+                meter.skip()
+                continue
+            prompt = questions.prompt(question.asked, question.number)
+            under_way[question.key] = question, prompt
+            image = questions.samples[question.number][1] if prompt.image else None
+            yield Request(question.key, prompt, image, seed_of(question.key))
+
+    outcomes = backend.answer(requests())
+    with closing(cast("Generator[Answer | Failure]", outcomes)):
+        for outcome in outcomes:
+            question, prompt = under_way.pop(outcome.key)
+            entry = _entry(question.asked, questions.samples[question.number][0].key, prompt, outcome)
+            store.append(entry)
+            meter.add(entry)
+    assert not under_way, f"{len(under_way)} requests without an outcome"
+    store.flush()
+
+
+def _entry(asked: Asked, record: str, prompt: Prompt, outcome: Answer | Failure) -> Entry:
+    """What is stored of an outcome."""
+    entry = Entry(
+        key=outcome.key,
+        record=record,
+        name=asked.name,
+        version=prompt.version,
+        prompt=prompt.digest,
+        facts=prompt.facts,
+        backend=asked.writer.backend,
+        model=asked.writer.model,
+        decoding=decoding(asked.writer),
+        tries=outcome.tries,
+    )
+    if isinstance(outcome, Failure):
+        return replace(entry, failure=outcome.kind, detail=outcome.detail)
+    entry = replace(
+        entry,
+        answer=outcome.text,
+        finish=outcome.finish,
+        answered_by=outcome.model,
+        tokens_in=outcome.tokens_in,
+        tokens_out=outcome.tokens_out,
+        cost=outcome.cost,
+        seconds=outcome.seconds,
+    )
+    try:
+        return replace(entry, text=asked.strategy.read(outcome.text, prompt))
+    except UnusableAnswerError as error:
+        return replace(entry, failure=UNUSABLE, detail=str(error))
+
+
+def _part_of(writer: WriterConfig, tasks: int) -> WriterConfig:
+    """The writer as one of `tasks` that share the limits of its account."""
+    server = writer.server
+    part = replace(
+        server,
+        requests_per_minute=-(-server.requests_per_minute // tasks),
+        tokens_per_minute=-(-server.tokens_per_minute // tasks),
+        budget=server.budget / tasks,
+    )
+    return replace(writer, server=part)
+
+
+def _names(questions: Sequence[Question]) -> str:
+    return ", ".join(dict.fromkeys(question.asked.name for question in questions))
+
+
+@contextmanager
+def _said_when_stopped(store: NoteStore) -> Iterator[None]:
+    """Say what is safe when the block ends early."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, UserError) as error:
+        store.flush()
+        on = "" if isinstance(error, UserError) else "; the same command goes on from there"
+        say(f"{store.durable} new answers are safe in {store.folder}{on}")
+        raise
+
+
+def _nothing_but_failures(cfg: ShardsConfig, summary: Summary) -> DataError:
+    kind, count = summary.failed.most_common(1)[0]
+    newest = max(
+        (entry for entry in NoteStore(cfg.store).entries() if entry.failure == kind),
+        key=lambda entry: entry.time,
+    )
+    return DataError(
+        f"no note could be written: all {summary.failed.total()} failed, {count} of them as {kind!r}, the "
+        f"last ({newest.name} of {newest.record}): {newest.detail or 'no more is known'}"
+    )
+
+
+def _write_down(cfg: ShardsConfig, questions: Questions) -> None:
+    """Write what is there of each note now, with a digest of the texts, for stages that come after."""
+    keys = [(question.asked.name, question.key) for question in questions]
+    found = NoteStore(cfg.store).get_all(key for _, key in keys)
+    notes = {key: entry.text for key, entry in found.items() if not entry.failure}
+    counts = {
+        name: {
+            "notes": sum(key in notes for other, key in keys if other == name),
+            "asked": sum(other == name for other, _ in keys),
+        }
+        for name in dict.fromkeys(name for name, _ in keys)
+    }
+    digest = hashlib.sha256(json.dumps(sorted(notes.items())).encode()).hexdigest()[:16]
+    write_atomically(written_path(cfg), json.dumps({"notes": counts, "digest": digest}, indent=1) + "\n")
