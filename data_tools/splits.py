@@ -1,4 +1,8 @@
-"""Splits: train, val and test without a lesion, a patient or a near-duplicate on two sides."""
+"""Splits: train, val and test without a lesion, a patient or a near-duplicate on two sides.
+
+A data set that was published with a split keeps it on request (`SplitConfig.published`), as far as that rule
+allows; one whose published parts overlap is split anew.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from data_tools.config import SplitConfig
-from mmfm.data.index import TEST, TRAIN, VAL
+from mmfm.data.index import SPLITS, TEST, TRAIN, VAL
 from mmfm.errors import ConfigError
+from mmfm.progress import say
 from mmfm.records import Record
 
 LEFT_OUT = ""
+PUBLISHED = "split"  # key of record.extras: the published split, or several joined
+JOINT = "+"
+STRONGEST = (TEST, VAL, TRAIN)  # of the published sides of one group, the first of these stays
 SMALLEST = 3  # a stratum of so many groups has one in each split that has a share
 Stratum = tuple[str, int]  # dataset, label
 
@@ -34,6 +42,11 @@ def assign_splits(
 
     `heldout` marks records that are never trained on. A group of only such records goes to test; in a group
     with trained-on records they follow it to test, and are left out if it is not there.
+
+    With `cfg.published`, groups of data sets that come with a split (`extras["split"]`) go where it says. A
+    group that it puts on two sides goes to test, else to val; a record that it does not name is left out,
+    unless it belongs to a group that it names. A data set that has records in two parts of its split is
+    dealt anew. What was not kept is said.
     Raises `ConfigError` when the shares leave nothing to train on.
     """
     if cfg.val < 0 or cfg.test < 0 or cfg.val + cfg.test >= 1:
@@ -42,17 +55,76 @@ def assign_splits(
     members: dict[int, list[int]] = {}
     for place, group in enumerate(group_of):
         members.setdefault(int(group), []).append(place)
+    side = _published_sides(records, heldout, members.items()) if cfg.published else {}
     strata: dict[Stratum, list[tuple[bytes, int]]] = {}
     for group, places in members.items():
         trained = [records[place] for place in places if not heldout[place]]
-        if trained:
+        if trained and group not in side:
             order = _hash(cfg.seed, min(record.key for record in trained))
             strata.setdefault(_stratum(trained), []).append((order, group))
-    side: dict[int, str] = {}
     for groups in strata.values():
         names = _deal(len(groups), cfg)
         side.update((group, name) for (_, group), name in zip(sorted(groups), names, strict=True))
     return [_follow(side.get(int(group)), held) for group, held in zip(group_of, heldout, strict=True)]
+
+
+def joined(splits: Iterable[str]) -> str:
+    """The value of `extras["split"]` for a record that is published in `splits`; "" for none."""
+    return JOINT.join(sorted(set(splits), key=SPLITS.index))
+
+
+def published_splits(record: Record) -> tuple[str, ...]:
+    """The splits that a record was published in: none, one, or several that overlap.
+
+    Raises `ConfigError` for a name that is no split.
+    """
+    names = tuple(filter(None, str(record.extras.get(PUBLISHED, "")).split(JOINT)))
+    for name in names:
+        if name not in SPLITS:
+            raise ConfigError(
+                f"{record.key}: published split {name!r} is not one of {', '.join(SPLITS)}: "
+                "map the source's words with `values`, or set split.published=false"
+            )
+    return names
+
+
+def overlaps(records: Sequence[Record]) -> dict[tuple[str, str], int]:
+    """How many records each data set has in two parts of its published split: (data set, parts) -> records."""
+    parts = [(record.dataset, published_splits(record)) for record in records]
+    return dict(Counter((dataset, " and ".join(names)) for dataset, names in parts if len(names) > 1))
+
+
+def _published_sides(
+    records: Sequence[Record], heldout: Sequence[bool], groups: Iterable[tuple[int, list[int]]]
+) -> dict[int, str]:
+    """The side of each group that published splits settle; what they put on two sides is said."""
+    kept = _kept(records)
+    side: dict[int, str] = {}
+    parted = 0
+    for group, places in groups:
+        trained = [records[place] for place in places if not heldout[place]]
+        published = [published_splits(record) for record in trained if record.dataset in kept]
+        sides = {name for names in published for name in names}
+        parted += len(sides) > 1
+        if sides:
+            side[group] = next(name for name in STRONGEST if name in sides)
+        elif trained and len(published) == len(trained):
+            side[group] = LEFT_OUT  # the publishers put none of it anywhere
+    if parted:
+        say(
+            f"published splits: {parted} groups of one lesion, patient or picture stand on two sides; "
+            "they go to test, or else to val, as a whole"
+        )
+    return side
+
+
+def _kept(records: Sequence[Record]) -> frozenset[str]:
+    """The data sets whose published split is kept; one that has parts in common is said."""
+    overlapping = overlaps(records)
+    for (dataset, parts), count in sorted(overlapping.items()):
+        say(f"{dataset}: the published split has {count} records in both {parts}: it is split anew")
+    there = {record.dataset for record in records if published_splits(record)}
+    return frozenset(there - {dataset for dataset, _ in overlapping})
 
 
 def group_records(records: Sequence[Record], duplicates: Iterable[tuple[int, int, int]] = ()) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import filecmp
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -47,10 +48,19 @@ class Reject:
 
 @dataclass
 class SourceResult:
-    """All that a source holds: usable records in the order of its table, and the refused rows."""
+    """All that a source holds: usable records in the order of its table, and the refused rows.
+
+    `without_image` are the records of the rows that were refused for nothing but their missing image.
+    """
 
     records: list[SourceRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    without_image: list[Record] = field(default_factory=list)
+
+    @property
+    def known(self) -> list[Record]:
+        """All records, with an image or without."""
+        return [item.record for item in self.records] + self.without_image
 
 
 class BadRowError(Exception):
@@ -61,17 +71,17 @@ class ImageFolder:
     """The image files below a folder, found by the end of their path, without suffix.
 
     Metadata often names `x.png` where the file is `x.jpg`, and often starts at another folder than we do.
-    Raises `DataError` when the folder is missing or holds no image.
+    Raises `DataError` when the folder is missing or holds no image, unless images are not `required`.
     """
 
-    def __init__(self, folder: Path, source: str) -> None:
-        if not folder.is_dir():
+    def __init__(self, folder: Path, source: str, required: bool = True) -> None:
+        if required and not folder.is_dir():
             raise DataError(f"{source}: image folder {folder} not found. {_beside(folder)}")
         self._folder = folder
         self._by_stem: dict[str, list[Path]] = {}
-        for path in _walk(folder):
+        for path in image_files(folder):
             self._by_stem.setdefault(path.stem, []).append(path)
-        if not self._by_stem:
+        if required and not self._by_stem:
             raise DataError(f"{source}: no images ({' '.join(IMAGE_SUFFIXES)}) below {folder}")
 
     def find(self, name: str) -> Path:
@@ -100,15 +110,15 @@ class ImageFolder:
 
 
 def read_table(path: Path, source: str, columns: Iterable[str]) -> list[tuple[int, Row]]:
-    """Rows of a CSV, TSV or Parquet file with their row numbers; every value is a stripped string.
+    """Rows of a CSV, TSV, Excel or Parquet file with their row numbers; every value is a stripped string.
 
     Raises `DataError` when the file is missing, cannot be read, is empty, or lacks one of `columns`.
     """
     if not path.is_file():
         raise DataError(f"{source}: metadata file {path} not found. {_beside(path)}")
     try:
-        rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-    except (OSError, ValueError, csv.Error) as error:
+        rows = _READERS.get(path.suffix.lower(), _read_csv)(path)
+    except (OSError, ValueError, KeyError, csv.Error, zipfile.BadZipFile) as error:
         raise DataError(f"{source}: cannot read {path}: {error}") from error
     if not rows:
         raise DataError(f"{source}: {path} has no rows")
@@ -150,12 +160,17 @@ def collect(
     result = SourceResult()
     seen: dict[str, int] = {}
     for number, row in rows:
+        record = None
         try:
-            record, image = convert(row), images.find(file_of(row))
+            record = convert(row)
+            image = images.find(file_of(row))
             if record.key in seen:
                 raise BadRowError(f"duplicate id {record.image_id!r}, first in row {seen[record.key]}")
         except BadRowError as reason:
-            result.rejects.append(Reject(dataset_of(row), number, file_of(row), str(reason)))
+            reject = Reject(dataset_of(row), number, file_of(row), str(reason))
+            result.rejects.append(reject)
+            if record and reject.missing_image:
+                result.without_image.append(record)
             continue
         seen[record.key] = number
         result.records.append(SourceRecord(record, image, number))
@@ -180,13 +195,37 @@ def _read_parquet(path: Path) -> list[Row]:
     ]
 
 
+def _read_excel(path: Path) -> list[Row]:
+    """The first sheet; a first column without a name (an index) is called "" and may be ignored."""
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    try:
+        rows = book.worksheets[0].iter_rows(values_only=True)
+        header = [_cell(value) for value in next(rows, ())]
+        filled = [row for row in rows if any(value is not None for value in row)]
+    finally:
+        book.close()
+    return [dict(zip(header, map(_cell, row), strict=False)) for row in filled]
+
+
+def _cell(value: object) -> str:
+    """A cell as a CSV export has it: Excel keeps whole numbers as floats."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value).strip()
+
+
+_READERS: dict[str, Callable[[Path], list[Row]]] = {".parquet": _read_parquet, ".xlsx": _read_excel}
+
+
 def _shared_folders(path: Path, wanted: Path) -> int:
     """How many folders two paths have in common, counted from the last one."""
     pairs = zip(reversed(path.parent.parts), reversed(wanted.parent.parts), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def image_files(folder: Path) -> Iterator[Path]:
     """Image files below `folder`, in the order of their names."""
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders.sort()

@@ -1,74 +1,57 @@
 """HAM10000 by its official table: lesion_id, image_id, dx, dx_type, age, sex, localization.
 
 `dx` puts actinic keratosis and intraepithelial carcinoma into one class, `akiec`, and does not tell them
-apart: it becomes ACK. A table that tells them apart can be read by the table source instead.
+apart: it becomes ACK. The copy in the ISIC archive does (`kind: isic`, `collection: ham10000`).
 """
 
 from __future__ import annotations
 
 from operator import itemgetter
-from pathlib import Path
 
 from data_tools.config import SourceConfig
-from data_tools.sources.base import (
-    BadRowError,
-    ImageFolder,
-    Row,
-    SourceResult,
-    collect,
-    find_metadata,
-    read_table,
-    select,
-)
-from data_tools.sources.vocabulary import age_of, confirmation_of, malignancy_of, sex_of, site_of
-from mmfm.records import Record
-from mmfm.taxonomy import label_of
+from data_tools.sources.adapter import Adapter, Draft, table_rows
+from data_tools.sources.base import BadRowError, Row
+from data_tools.sources.diagnosis import Diagnosis
+from mmfm.taxonomy import CLASSES, label_of
 
 METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
-LICENSE = "CC-BY-NC-4.0"
-CLASSES = {"akiec": "ACK", "bcc": "BCC", "bkl": "BEK", "df": "DF", "mel": "MEL", "nv": "NEV", "vasc": "VASC"}
-SUBCLASSES = {
-    "akiec": "actinic keratosis or intraepithelial carcinoma",
-    "bcc": "basal cell carcinoma",
-    "bkl": "",  # seborrheic keratosis, solar lentigo or lichenoid keratosis
-    "df": "dermatofibroma",
-    "mel": "melanoma",
-    "nv": "melanocytic nevus",
-    "vasc": "",
+DIAGNOSES = {  # dx: class, the publishers' words, subclass of the taxonomy
+    "akiec": ("ACK", "actinic keratosis or intraepithelial carcinoma", ""),
+    "bcc": ("BCC", "basal cell carcinoma", "basal cell carcinoma"),
+    "bkl": ("BEK", "benign keratosis-like lesion", ""),  # seborrheic or lichenoid keratosis, or solar lentigo
+    "df": ("DF", "dermatofibroma", "dermatofibroma"),
+    "mel": ("MEL", "melanoma", "melanoma"),
+    "nv": ("NEV", "melanocytic nevus", "benign melanocytic nevus"),
+    "vasc": ("VASC", "vascular lesion", "vascular lesion"),
 }
+GROUPS = ("bkl", "vasc")  # their words name the group, no subclass
 
 
-def read(cfg: SourceConfig, folder: Path, dataset: str) -> SourceResult:
-    """Read the official table and find its images anywhere below `folder` (they come in two parts)."""
-    path = find_metadata(folder, cfg, METADATA, dataset)
-    rows = select(read_table(path, dataset, COLUMNS), cfg, dataset, path)
-    images = ImageFolder(folder / cfg.images, dataset)
-    return collect(
-        rows,
-        images,
-        convert=lambda row: _record(row, dataset, cfg.domain),
+def adapter(cfg: SourceConfig) -> Adapter:
+    """The official table; the images are found anywhere below the folder (they come in two parts)."""
+    return Adapter(
+        rows=table_rows(METADATA, COLUMNS),
+        draft=_draft,
         file_of=itemgetter("image_id"),
-        dataset_of=lambda row: dataset,
+        license="CC-BY-NC-4.0",
+        domain="dermoscopic",
     )
 
 
-def _record(row: Row, dataset: str, domain: str) -> Record:
-    diagnosis = row["dx"].lower()
-    if diagnosis not in CLASSES:
-        raise BadRowError(f"unknown label {row['dx']!r}; dx is one of {', '.join(CLASSES)}")
-    label = label_of(CLASSES[diagnosis])
-    return Record(
-        dataset=dataset,
+def _draft(row: Row) -> Draft:
+    code = row["dx"].lower()
+    if code not in DIAGNOSES:
+        raise BadRowError(f"unknown label {row['dx']!r}; dx is one of {', '.join(DIAGNOSES)}")
+    name, words, matched = DIAGNOSES[code]
+    label = label_of(name)
+    subclass = "" if code in GROUPS else words
+    return Draft(
         image_id=row["image_id"],
-        domain=domain or "dermoscopic",
+        diagnosis=Diagnosis(label, words, subclass, matched, CLASSES[label].malignancy),
         lesion_id=row["lesion_id"],
-        label=label,
-        subclass=SUBCLASSES[diagnosis],
-        malignancy=malignancy_of("", label),
-        age=age_of(row["age"]),
-        sex=sex_of(row["sex"]),
-        site=site_of(row["localization"]),
-        confirmation=confirmation_of(row["dx_type"]),
-        license=LICENSE,
+        age=row["age"],
+        sex=row["sex"],
+        site=row["localization"],
+        confirmation=row["dx_type"],
     )

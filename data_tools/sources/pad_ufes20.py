@@ -10,75 +10,52 @@ from operator import itemgetter
 from pathlib import Path
 
 from data_tools.config import SourceConfig
-from data_tools.sources.base import (
-    BadRowError,
-    ImageFolder,
-    Row,
-    SourceResult,
-    collect,
-    find_metadata,
-    read_table,
-    select,
-)
-from data_tools.sources.vocabulary import (
-    age_of,
-    confirmation_of,
-    known,
-    malignancy_of,
-    sex_of,
-    site_of,
-    skin_tone_of,
-)
-from mmfm.records import Record
-from mmfm.taxonomy import label_of
+from data_tools.sources.adapter import Adapter, Draft, table_rows
+from data_tools.sources.base import BadRowError, Row
+from data_tools.sources.diagnosis import diagnosis_of
+from data_tools.sources.vocabulary import known
 
 METADATA = ("metadata.csv",)
 COLUMNS = (
     "patient_id", "lesion_id", "age", "gender", "fitspatrick", "region", "diagnostic", "img_id", "biopsed",
 )  # fmt: skip
 SYMPTOMS = ("itch", "grew", "hurt", "changed", "bleed", "elevation")
-LICENSE = "CC-BY-4.0"
-CLASSES = {"ACK": "ACK", "BCC": "BCC", "MEL": "MEL", "NEV": "NEV", "SCC": "SCC", "SEK": "BEK", "BOD": "SCC"}
-SUBCLASSES = {"SEK": "seborrheic keratosis", "BOD": "squamous cell carcinoma in situ"}
+DIAGNOSES = {
+    "ACK": "actinic keratosis",
+    "BCC": "basal cell carcinoma",
+    "MEL": "melanoma",
+    "NEV": "melanocytic nevus",
+    "SCC": "squamous cell carcinoma",
+    "SEK": "seborrheic keratosis",
+    "BOD": "squamous cell carcinoma in situ",
+}
+CONFIRMATION = {"True": "biopsy", "False": "clinical"}
 
 
-def read(cfg: SourceConfig, folder: Path, dataset: str) -> SourceResult:
-    """Read the official table and find its images anywhere below `folder` (they come in three parts)."""
-    path = find_metadata(folder, cfg, METADATA, dataset)
-    rows = select(read_table(path, dataset, COLUMNS), cfg, dataset, path)
-    images = ImageFolder(folder / cfg.images, dataset)
-    return collect(
-        rows,
-        images,
-        convert=lambda row: _record(row, dataset, cfg.domain),
+def adapter(cfg: SourceConfig) -> Adapter:
+    """The official table; the images are found anywhere below the folder (they come in three parts)."""
+    return Adapter(
+        rows=table_rows(METADATA, COLUMNS),
+        draft=_draft,
         file_of=itemgetter("img_id"),
-        dataset_of=lambda row: dataset,
+        license="CC-BY-4.0",
+        domain="smartphone",
     )
 
 
-def _record(row: Row, dataset: str, domain: str) -> Record:
-    if row["diagnostic"] not in CLASSES:
-        raise BadRowError(f"unknown label {row['diagnostic']!r}; diagnostic is one of {', '.join(CLASSES)}")
-    label = label_of(CLASSES[row["diagnostic"]])
-    return Record(
-        dataset=dataset,
+def _draft(row: Row) -> Draft:
+    if row["diagnostic"] not in DIAGNOSES:
+        raise BadRowError(f"unknown label {row['diagnostic']!r}; diagnostic is one of {', '.join(DIAGNOSES)}")
+    return Draft(
         image_id=Path(row["img_id"]).stem,
-        domain=domain or "smartphone",
+        diagnosis=diagnosis_of(DIAGNOSES[row["diagnostic"]]),
         lesion_id=f"PAD_{row['lesion_id']}" if row["lesion_id"] else "",
         patient_id=row["patient_id"],
-        label=label,
-        subclass=SUBCLASSES.get(row["diagnostic"], ""),
-        malignancy=malignancy_of("", label),
-        age=age_of(row["age"]),
-        sex=sex_of(row["gender"]),
-        site=site_of(row["region"]),
-        skin_tone=skin_tone_of(row["fitspatrick"]),
-        confirmation=confirmation_of({"True": "biopsy", "False": "clinical"}.get(row["biopsed"], "")),
-        license=LICENSE,
-        extras=_symptoms(row),
+        age=row["age"],
+        sex=row["gender"],
+        site=row["region"],
+        skin_tone=row["fitspatrick"],
+        confirmation=CONFIRMATION.get(row["biopsed"], ""),
+        # what the patient tells of the lesion, where it is told
+        extras={name: row[name] == "True" for name in SYMPTOMS if known(row.get(name, ""))},
     )
-
-
-def _symptoms(row: Row) -> dict[str, bool]:
-    """What the patient tells of the lesion, where it is told."""
-    return {name: row[name] == "True" for name in SYMPTOMS if known(row.get(name, ""))}

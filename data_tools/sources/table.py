@@ -7,44 +7,38 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.config import SourceConfig
-from data_tools.sources.base import BadRowError, ImageFolder, Row, SourceResult, collect, read_table, select
-from data_tools.sources.vocabulary import (
-    age_of,
-    confirmation_of,
-    known,
-    malignancy_of,
-    sex_of,
-    site_of,
-    skin_tone_of,
-)
+from data_tools.sources.adapter import Adapter, Draft, Rows
+from data_tools.sources.base import BadRowError, Row, read_table, select
+from data_tools.sources.diagnosis import Diagnosis
+from data_tools.sources.vocabulary import known
 from mmfm.errors import ConfigError
 from mmfm.records import Record
-from mmfm.taxonomy import CODES, UNKNOWN_LABEL, label_of
+from mmfm.taxonomy import CODES, UNKNOWN_LABEL, label_of, subclass_of
 
 FILE = "file"  # the column that names the image; `image_id` does where it is not mapped
 EXTRA = "extras."  # columns: {extras.NAME: COLUMN} goes to record.extras[NAME]
 UNLABELLED = "unlabelled"  # values: {label: {x: unlabelled}} keeps the row without a label
 FIELDS = {spec.name for spec in fields(Record)} - {"dataset", "extras", "notes"}
+AS_THEY_ARE = (
+    "domain", "lesion_id", "patient_id", "age", "sex", "site", "skin_tone", "confirmation", "description",
+    "license",
+)  # fmt: skip
 
 
-def read(cfg: SourceConfig, folder: Path, dataset: str) -> SourceResult:
-    """Read the table that `cfg` maps. Raises `ConfigError` or `DataError` if it cannot be read so."""
-    _check(cfg, dataset)
-    path = folder / cfg.metadata
-    rows = select(read_table(path, dataset, cfg.columns.values()), cfg, dataset, path)
-    images = ImageFolder(folder / cfg.images, dataset)
+def adapter(cfg: SourceConfig) -> Adapter:
+    """The adapter that `cfg` describes. Raises `ConfigError` for a mapping that cannot work."""
+    _check(cfg, cfg.dataset)
 
     def file_of(row: Row) -> str:
         values = _mapped(cfg, row)
         return values.get(FILE, "") or values.get("image_id", "")
 
-    return collect(
-        rows,
-        images,
-        convert=lambda row: _record(cfg, dataset, _mapped(cfg, row), file_of(row)),
-        file_of=file_of,
-        dataset_of=lambda row: dataset,
-    )
+    return Adapter(rows=_rows, draft=lambda row: _draft(_mapped(cfg, row), file_of(row)), file_of=file_of)
+
+
+def _rows(cfg: SourceConfig, folder: Path, dataset: str) -> Rows:
+    path = folder / cfg.metadata
+    return select(read_table(path, dataset, cfg.columns.values()), cfg, dataset, path)
 
 
 def _check(cfg: SourceConfig, dataset: str) -> None:
@@ -71,40 +65,30 @@ def _mapped(cfg: SourceConfig, row: Row) -> dict[str, str]:
     return values
 
 
-def _record(cfg: SourceConfig, dataset: str, values: dict[str, str], file: str) -> Record:
-    image_id = values.get("image_id") or Path(file).stem
-    if not image_id:
-        raise BadRowError("no image id")
-    label = _label(values.get("label")) if "label" in values else UNKNOWN_LABEL
+def _draft(values: dict[str, str], file: str) -> Draft:
     extras: dict[str, Any] = {
         name.removeprefix(EXTRA): value
         for name, value in values.items()
         if name.startswith(EXTRA) and known(value)
     }
-    try:
-        malignancy = malignancy_of(values.get("malignancy", ""), label)
-    except KeyError as word:
-        raise BadRowError(f"unknown malignancy {word}") from None
-    domain = known(values.get("domain", "")) or cfg.domain
-    if not domain:
-        raise BadRowError("no imaging domain: map a column to `domain` or set `domain` of the source")
-    return Record(
-        dataset=dataset,
-        image_id=image_id,
-        domain=domain,
-        lesion_id=known(values.get("lesion_id", "")),
-        patient_id=known(values.get("patient_id", "")),
-        label=label,
-        subclass=known(values.get("subclass", "")),
-        malignancy=malignancy,
-        age=age_of(values.get("age", "")),
-        sex=sex_of(values.get("sex", "")),
-        site=site_of(values.get("site", "")),
-        skin_tone=skin_tone_of(values.get("skin_tone", "")),
-        confirmation=confirmation_of(values.get("confirmation", "")),
-        description=known(values.get("description", "")),
-        license=known(values.get("license", "")),
+    return Draft(
+        image_id=values.get("image_id") or Path(file).stem,
+        diagnosis=_diagnosis(values),
+        malignancy=values.get("malignancy", ""),
         extras=extras,
+        **{name: values.get(name, "") for name in AS_THEY_ARE},
+    )
+
+
+def _diagnosis(values: dict[str, str]) -> Diagnosis:
+    """What the mapped columns say of it. Without a column, the taxonomy's subclass is that of `subclass`."""
+    subclass = known(values.get("subclass", ""))
+    named = subclass_of(known(values.get("matched_subclass", "")) or subclass)
+    return Diagnosis(
+        label=_label(values.get("label")) if "label" in values else UNKNOWN_LABEL,
+        native=known(values.get("native_class", "")),
+        subclass=subclass,
+        matched=named.name if named else "",
     )
 
 

@@ -9,6 +9,15 @@ from mmfm.taxonomy import BENIGN, CLASSES, MALIGNANT, PRECANCEROUS, UNKNOWN_LABE
 NOT_KNOWN = frozenset({"", "-", "?", "unknown", "unk", "nan", "none", "na", "n/a", "null", "not specified"})
 
 _SEX = {"m": "male", "f": "female", "male": "male", "female": "female", "man": "male", "woman": "female"}
+_TONE = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "-1": ""}
+_LICENSE = {
+    "CC-0": "CC0-1.0",
+    "CC0": "CC0-1.0",
+    "CC-BY": "CC-BY-4.0",
+    "CC BY": "CC-BY-4.0",
+    "CC-BY-NC": "CC-BY-NC-4.0",
+    "CC BY-NC": "CC-BY-NC-4.0",
+}
 _SITE = {
     "head neck face": "head and neck",
     "head/neck": "head and neck",
@@ -67,15 +76,24 @@ def site_of(value: str) -> str:
 
 
 def skin_tone_of(value: str) -> str:
-    """The grade of the source, without a decimal that spreadsheets add: "3.0" becomes "3"."""
-    grade = known(value)
-    return grade[:-2] if grade.endswith(".0") else grade
+    """The grade of the source, without a decimal that spreadsheets add: "3.0" becomes "3".
+
+    Roman numerals, also with words after them ("III medium brown"), become numbers, and -1 is not known.
+    """
+    words = known(value).lower().removeprefix("fitzpatrick").removeprefix(" type").split()
+    grade = words[0].removesuffix(".0") if words else ""
+    return _TONE.get(grade, known(value).removesuffix(".0"))
 
 
 def confirmation_of(value: str) -> str:
     """How the diagnosis was made, in plain words; words not in the list stay as they are."""
     word = known(value).lower()
     return _CONFIRMATION.get(word, word)
+
+
+def license_of(value: str) -> str:
+    """The SPDX name of a licence, where the source has its own; others stay as they are."""
+    return _LICENSE.get(known(value).upper(), known(value))
 
 
 def malignancy_of(value: str, label: int) -> str:

@@ -1,0 +1,147 @@
+"""One file from a server to disk: resumed where it stopped, checked, and put in its place whole.
+
+Bytes are collected in `NAME.part`; `NAME.part.tag` holds what the server called this version of the file
+(ETag or date), so that another version is never appended to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from data_tools.fetch.catalogue import RemoteFile
+from data_tools.fetch.http import PassingError, Patience, check_status, failures_told
+from mmfm.errors import DataError
+from mmfm.files import file_digest, write_atomically
+from mmfm.progress import say, track
+
+CHUNK = 1 << 20  # bytes
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+
+
+def download(file: RemoteFile, target: Path, client: httpx.Client, patience: Patience) -> str:
+    """Download to `target`, going on with an earlier part of it, and return its SHA-256.
+
+    Raises `DataError` when the server refuses, fails for good, or gives other bytes than the checksum says.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    failures = 0
+    while True:
+        begun = _size(part)
+        try:
+            _receive(file, part, client)
+            break
+        except PassingError as error:
+            failures = 1 if _size(part) > begun else failures + 1  # what brings us on is no failure in a row
+            if failures == patience.tries:
+                raise DataError(
+                    f"{file.url}: {error}, {failures} times; what came is kept, the same command goes on with it"
+                ) from error
+            say(f"{target.name}: {error}; trying again")
+            patience.pause(failures, error.response)
+    return _put_in_place(file, part, target)
+
+
+def _receive(file: RemoteFile, part: Path, client: httpx.Client) -> None:
+    """Ask for what is missing and write it. Raises `PassingError` for what may go better the next time."""
+    tag = part.with_name(f"{part.name}.tag")
+    have = _size(part)
+    if file.size is not None and have == file.size:
+        return
+    headers = {}
+    if have and tag.is_file():
+        headers = {"range": f"bytes={have}-", "if-range": tag.read_text(encoding="utf-8")}
+    with failures_told(file.url), client.stream("GET", file.url, headers=headers) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink(missing_ok=True)
+            raise PassingError("the server has less than we do: from the beginning", response)
+        check_status(response, file.url)
+        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT and _begins(response) == have
+        if response.status_code == httpx.codes.PARTIAL_CONTENT and not resumed:
+            part.unlink(missing_ok=True)
+            raise PassingError("the server sent another range than asked: from the beginning", response)
+        total = _total(response, have if resumed else 0) or file.size
+        _check_room(part, (total or 0) - (have if resumed else 0))
+        _remember(tag, response)
+        with part.open("ab" if resumed else "wb") as out:
+            for chunk in track(_chunks(response), f"{file.name} (MiB)", _mebibytes(response)):
+                out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())
+    if total is not None and _size(part) != total:
+        raise PassingError(f"{_size(part)} bytes came of {total}")
+
+
+def _chunks(response: httpx.Response) -> Iterator[bytes]:
+    """The body as it is stored, without undoing a content encoding."""
+    return response.iter_raw(CHUNK)
+
+
+def _mebibytes(response: httpx.Response) -> int | None:
+    length = response.headers.get("content-length", "")
+    return -(-int(length) // CHUNK) if length.isdigit() else None
+
+
+def _begins(response: httpx.Response) -> int | None:
+    found = _RANGE.match(response.headers.get("content-range", ""))
+    return int(found[1]) if found else None
+
+
+def _total(response: httpx.Response, have: int) -> int | None:
+    """Bytes of the whole file, as far as the server tells."""
+    found = _RANGE.match(response.headers.get("content-range", ""))
+    if found and found[3] != "*":
+        return int(found[3])
+    length = response.headers.get("content-length", "")
+    return have + int(length) if length.isdigit() else None
+
+
+def _remember(tag: Path, response: httpx.Response) -> None:
+    """Keep the name of this version; a server that gives none, or a weak one, is never asked for a range."""
+    name = response.headers.get("etag", "")
+    if not name or name.startswith("W/"):
+        name = response.headers.get("last-modified", "")
+    if name:
+        write_atomically(tag, name)
+    else:
+        tag.unlink(missing_ok=True)
+
+
+def _check_room(part: Path, needed: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise DataError(f"{part.parent} has {free / 1e9:.1f} GB left, {part.stem} needs {needed / 1e9:.1f} GB more")
+
+
+def _put_in_place(file: RemoteFile, part: Path, target: Path) -> str:
+    """Check the bytes and give them their name. What fails the check is removed: it is of no use."""
+    digest = file_digest(part)
+    algorithm, _, wanted = file.checksum.partition(":")
+    if wanted:
+        assert algorithm in hashlib.algorithms_available, file
+        found = digest if algorithm == "sha256" else file_digest(part, algorithm)
+        if found != wanted.lower():
+            part.unlink()
+            _forget(part)
+            raise DataError(
+                f"{file.url}: the {algorithm} of what came is {found}, it should be {wanted}. It was removed: try "
+                "again, and if it stays so, the publisher has changed the file"
+            )
+    part.replace(target)
+    _forget(part)
+    return digest
+
+
+def _forget(part: Path) -> None:
+    part.with_name(f"{part.name}.tag").unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

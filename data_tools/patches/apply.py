@@ -1,0 +1,49 @@
+"""Applying patches to the records of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from data_tools.patches.patch import ANY, PATCHED, Patch
+from mmfm.records import Record
+from mmfm.taxonomy import CODES, UNKNOWN_LABEL
+
+
+def apply_patches(records: Sequence[Record], patches: Sequence[Patch]) -> Iterator[str]:
+    """Correct `records` in place, and yield a line for each patch that met some.
+
+    Patches go in their order, each over what the ones before it left. A corrected record names them in
+    `extras["patched"]`.
+    """
+    for patch in patches:
+        names = {_name(dataset) for dataset in patch.datasets}
+        met = [record for record in records if (ANY in names or _name(record.dataset) in names)]
+        met = [record for record in met if _meets(record, patch)]
+        for record in met:
+            for name, value in patch.values.items():
+                setattr(record, name, value)
+            record.extras[PATCHED] = [*record.extras.get(PATCHED, []), patch.name]
+        if met:
+            yield f"patch {patch.name} (version {patch.version}): {len(met)} rows"
+
+
+def _name(dataset: str) -> str:
+    """The name of a data set, however it is written: "PAD_UFES_20" is "pad-ufes20"."""
+    return "".join(letter for letter in dataset.lower() if letter.isalnum())
+
+
+def _meets(record: Record, patch: Patch) -> bool:
+    if patch.ids and record.image_id not in patch.ids:
+        return False
+    return all(_value(record, name) == value or fnmatchcase(_value(record, name), value)
+               for name, value in patch.match.items())  # fmt: skip
+
+
+def _value(record: Record, name: str) -> str:
+    """What a pattern is compared with: the label is its code."""
+    if name == "label":
+        return CODES[record.label] if record.label != UNKNOWN_LABEL else ""
+    if name == "reference_label":
+        return str(record.extras.get(name, ""))
+    return str(getattr(record, name))
