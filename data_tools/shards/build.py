@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,16 +17,23 @@ from data_tools.shards.deal import Deal
 from data_tools.shards.inputs import Inputs, read_inputs
 from data_tools.shards.plan import PARTS, Plan, ShardJob, plan_shards
 from data_tools.shards.rejects import RejectTally
+from data_tools.shards.resume import hold, write_missing
 from data_tools.shards.summary import manifest_of
-from data_tools.shards.writer import ShardReport, finished_report, write_shard
+from data_tools.shards.verdicts import (
+    Verdicts,
+    judge,
+    note_counts,
+    packed,
+    read_verdicts,
+    write_refused,
+    write_verdicts,
+)
+from data_tools.shards.writer import ShardReport, write_shard
 from data_tools.splits import assign_splits
-from data_tools.workers import each
 from mmfm.config.load import require
 from mmfm.data.manifest import MANIFEST_NAME, Manifest
 from mmfm.errors import ConfigError, DataError
 from mmfm.progress import say
-
-LOCK = "lock"
 
 
 def shard(cfg: ShardsConfig) -> Manifest:
@@ -44,7 +49,7 @@ def shard(cfg: ShardsConfig) -> Manifest:
     plan = Plan.of(cfg, inputs.samples, inputs.rejects)
     plan.check(output)  # a folder of something else is not touched, not even by the lock
     if not (output / MANIFEST_NAME).is_file():
-        with _writer(output):
+        with hold(output):
             plan.claim(output)
             if not (output / MANIFEST_NAME).is_file():  # another process may have finished it since
                 _write(cfg, plan, inputs).write(output)
@@ -61,10 +66,11 @@ def prepare(cfg: ShardsConfig) -> None:
     plan.check(output)
     if (output / MANIFEST_NAME).is_file():
         return
-    with _writer(output):
+    with hold(output):
         plan.claim(output)
         RejectTally(inputs, output, cfg.max_reject_share).check()
         _deal(cfg, inputs)
+        _verdicts(cfg, inputs)
 
 
 def write_share(cfg: ShardsConfig, number: int, of: int) -> None:
@@ -78,24 +84,29 @@ def write_share(cfg: ShardsConfig, number: int, of: int) -> None:
     if (output / MANIFEST_NAME).is_file():
         return
     inputs = read_inputs(cfg)
-    deal = Deal.read(output, inputs)
-    if deal is None or not Plan.of(cfg, inputs.samples, inputs.rejects).check(output):
+    deal, verdicts = Deal.read(output, inputs), read_verdicts(output, inputs)
+    settled = Plan.of(cfg, inputs.samples, inputs.rejects).check(output)
+    if deal is None or verdicts is None or not settled:
         raise DataError(f"{output} has no plan for these inputs: begin anew with `mmfm data shard`")
-    with _writer(output, fcntl.LOCK_SH):
-        jobs = plan_shards(inputs.samples, deal.splits, cfg.pack.samples_per_shard)[number::of]
+    with hold(output, fcntl.LOCK_SH):
+        samples = packed(inputs, verdicts).samples
+        jobs = plan_shards(samples, deal.splits, cfg.pack.samples_per_shard)[number::of]
         _write_shards(jobs, output, cfg, RejectTally(inputs, output, cfg.max_reject_share))
 
 
 def _write(cfg: ShardsConfig, plan: Plan, inputs: Inputs) -> Manifest:
-    """Write all shards and `rejects.csv`."""
+    """Write all shards, `rejects.csv` and `refused_notes.jsonl`."""
     output = Path(cfg.output)
     tally = RejectTally(inputs, output, cfg.max_reject_share)
     tally.check()
     deal = _deal(cfg, inputs)
-    jobs = plan_shards(inputs.samples, deal.splits, cfg.pack.samples_per_shard)
+    verdicts = _verdicts(cfg, inputs)
+    jobs = plan_shards(packed(inputs, verdicts).samples, deal.splits, cfg.pack.samples_per_shard)
     reports = _write_shards(jobs, output, cfg, tally)
     tally.write()
-    return manifest_of(cfg, plan, inputs, deal.splits, reports, deal.duplicate_pairs)
+    write_refused(output, inputs, verdicts)
+    notes = note_counts(cfg, inputs, verdicts, reports)
+    return manifest_of(cfg, plan, inputs, deal.splits, reports, deal.duplicate_pairs, notes)
 
 
 def _deal(cfg: ShardsConfig, inputs: Inputs) -> Deal:
@@ -107,6 +118,16 @@ def _deal(cfg: ShardsConfig, inputs: Inputs) -> Deal:
         deal = Deal(assign_splits(inputs.records, inputs.heldout, cfg.split, pairs), len(pairs))
         deal.write(output)
     return deal
+
+
+def _verdicts(cfg: ShardsConfig, inputs: Inputs) -> Verdicts:
+    """What the audit says of the notes: as an earlier run found it, or found now."""
+    output = Path(cfg.output)
+    verdicts = read_verdicts(output, inputs)
+    if verdicts is None:
+        verdicts = judge(cfg, inputs)
+        write_verdicts(output, verdicts)
+    return verdicts
 
 
 def _check(cfg: ShardsConfig) -> None:
@@ -126,38 +147,17 @@ def _finished(output: Path, inputs: Inputs) -> Manifest:
     return Manifest.read(output)
 
 
-@contextmanager
-def _writer(output: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold the folder for this process, or for those that share the writing (`LOCK_SH`).
-
-    The lock goes with the process, however it ends.
-    """
-    (output / PARTS).mkdir(parents=True, exist_ok=True)
-    with (output / PARTS / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, how | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"another process is writing {output}: wait for it, or end it") from error
-        yield
-
-
 def _write_shards(
     jobs: list[ShardJob], output: Path, cfg: ShardsConfig, tally: RejectTally
 ) -> list[ShardReport]:
     """Reports of all jobs, in their order: those of an earlier run, and those written now."""
-    reports = {job.name: finished_report(job, output) for job in jobs}
-    missing = [job for job in jobs if reports[job.name] is None]
-    if len(missing) < len(jobs):
-        say(f"{len(jobs) - len(missing)} of {len(jobs)} shards are there from an earlier run")
-    for report in reports.values():
-        tally.add(report.rejects if report else [])
-    write = partial(write_shard, output=output, pack=cfg.pack)
-    for job, report in zip(missing, each(write, missing, "writing shards", cfg.pack.workers), strict=True):
-        reports[job.name] = report
+
+    def count(report: ShardReport) -> None:
         tally.add(report.rejects)
         tally.check()
-    tally.check()
-    return [report for report in reports.values() if report is not None]
+
+    write = partial(write_shard, output=output, pack=cfg.pack, preparation=cfg.prepare)
+    return write_missing(jobs, output, write, cfg.pack.workers, count)
 
 
 def _duplicates(cfg: ShardsConfig, inputs: Inputs) -> list[tuple[int, int, int]]:

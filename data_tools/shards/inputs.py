@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_tools.config import ShardsConfig, SourceConfig
-from data_tools.notes import write_notes
+from data_tools.notes.gather import notes_of
 from data_tools.shards.plan import Sample
 from data_tools.sources import Reject, read_source
 from mmfm.errors import DataError
-from mmfm.progress import track
 from mmfm.records import Record
 
 
@@ -53,8 +52,20 @@ class Inputs:
         return max((sample.changed for sample in self.samples), default=0.0)
 
 
-def read_inputs(cfg: ShardsConfig) -> Inputs:
-    """Read the sources of a recipe and write the notes of their records.
+def read_inputs(cfg: ShardsConfig, limit: int = 0) -> Inputs:
+    """Read the sources of a recipe, and gather the notes of their records.
+
+    `limit`: most records of each source, the first ones; 0 for all. Raises as `read_samples` and `notes_of`.
+    """
+    inputs = read_samples(cfg, limit)
+    gathered = notes_of(cfg, [(sample.record, sample.image) for sample in inputs.samples])
+    for sample, notes in zip(inputs.samples, gathered, strict=True):
+        sample.record = replace(sample.record, notes=notes)
+    return inputs
+
+
+def read_samples(cfg: ShardsConfig, limit: int = 0) -> Inputs:
+    """Read the sources of a recipe, without notes; of each the first `limit` records, 0 for all.
 
     A record whose key an earlier source has taken is refused. Raises `DataError` when nothing is usable.
     """
@@ -64,7 +75,7 @@ def read_inputs(cfg: ShardsConfig) -> Inputs:
     for number, source in enumerate(cfg.sources):
         result = read_source(source, root)
         rejects = list(result.rejects)
-        for item in result.records:
+        for item in result.records[: limit or None]:
             record = item.record
             file = os.path.relpath(item.image, root)
             if record.key in taken:
@@ -78,8 +89,6 @@ def read_inputs(cfg: ShardsConfig) -> Inputs:
         inputs.sources.append(SourceInputs(named, source, rows, rejects))
     if not inputs.samples:
         raise DataError(f"no usable image in any source below {root}. {_first_reason(inputs)}")
-    for sample in track(inputs.samples, "writing notes"):
-        sample.record = replace(sample.record, notes=write_notes(sample.record, cfg.notes, sample.image))
     return inputs
 
 

@@ -44,6 +44,7 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)  # of which it has a member
     tally: Tally = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)  # by name
     groups: set[tuple[str, str]] = field(default_factory=set)  # ("lesion" or "patient", id)
 
     def report(self, kind: str, key: str, detail: str) -> None:
@@ -175,6 +176,7 @@ class _Members:
             self.findings.tally[told] += 1
         elif self.labels.get(key, told) != told:
             self._report(kinds.INDEX, key, f"its record says {told}, the index {self.labels[key]}")
+        self.findings.notes.update(record.notes.keys())
         named = (("lesion", record.lesion_id), ("patient", record.patient_id))
         self.findings.groups.update((kind, value) for kind, value in named if value)
 

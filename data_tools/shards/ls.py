@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from data_tools.notes.audit import Audit
 from data_tools.shards.summary import code_of
 from mmfm.data.index import Split
 from mmfm.data.manifest import Manifest
@@ -46,13 +47,14 @@ def list_samples(
 
 
 def print_samples(folder: Path, split: str = "", dataset: str = "", label: str = "", limit: int = 20) -> None:
-    """Print the samples of `list_samples`: a line for each, and its notes below."""
+    """Print the samples of `list_samples`: a line for each, its notes below with what the audit found."""
     rows = list_samples(folder, split, dataset, label, limit)
     for row in rows:
         size = f"{row.image_bytes / 1e3:.1f} kB"
         print(row.key, code_of(row.record.label) or "-", row.record.domain, row.shard, size, sep="  ")
-        for note in row.record.notes.values():
-            print(f"    {note.strategy}: {note.text}")
+        for name, note in row.record.notes.items():
+            found = ", ".join(sorted(Audit.from_json(note.audit).kinds()))
+            print(f"    {name}{f' [{found}]' if found else ''}: {note.text}")
     if not rows:
         print(f"no sample of {folder} is of that kind")
 

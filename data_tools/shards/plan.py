@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_tools.config import ShardsConfig
+from data_tools.notes.audit import VERSION
 from mmfm import __version__
 from mmfm.config.flatten import flatten
 from mmfm.data.index import SPLITS
@@ -21,10 +22,16 @@ from mmfm.records import Record
 
 PLAN_NAME = "plan.json"
 REJECTS_NAME = "rejects.csv"
+REFUSED_NAME = "refused_notes.jsonl"
 DEAL_NAME = "deal.json"
+VERDICTS_NAME = "verdicts.jsonl"
 PARTS = ".parts"  # work in progress below the output folder; gone once everything is written
-SAME_PLAN_KEYS = ("root", "output", "max_reject_share", "cluster")  # may change between runs that go on
+# What may change between runs that go on. How notes are asked for and where they are kept is no part of a
+# plan: their texts are.
+SAME_PLAN_KEYS = ("root", "output", "max_reject_share", "cluster", "store", "tasks")
 SAME_PACK_KEYS = ("workers", "tasks")
+SHAPING_SERVER_KEYS = ("structured", "image_detail")  # what is asked of a server, not how
+SHAPING_LOCAL_KEYS = ("dtype",)
 
 
 @dataclass
@@ -65,16 +72,41 @@ def plan_shards(samples: Sequence[Sample], splits: Sequence[str], per_shard: int
 
     `splits` names the split of each sample; "" leaves it out. The result depends on the arguments alone.
     """
-    chosen = [(split, sample) for split, sample in zip(splits, samples, strict=True) if split]
-    chosen.sort(key=lambda item: (*_series(item), _mixing(item[1].record.key)))
-    jobs = []
-    for (order, series), group in groupby(chosen, key=_series):
-        members = [sample for _, sample in group]
-        split = SPLITS[order]
+    places = [
+        Place(split, sample.record.dataset, sample.record.key)
+        for split, sample in zip(splits, samples, strict=True)
+    ]
+    tars = deal_tars(places, per_shard)
+    return [ShardJob(tar.name, tar.split, [samples[number] for number in tar.members]) for tar in tars]
+
+
+class Place(NamedTuple):
+    """What decides the tar of a sample. A split "" leaves it out."""
+
+    split: str
+    dataset: str
+    key: str
+
+
+class Tar(NamedTuple):
+    """A tar to be written: its path without suffix, its split, and the numbers of its samples in order."""
+
+    name: str
+    split: str
+    members: list[int]
+
+
+def deal_tars(places: Sequence[Place], per_shard: int, seed: int = 0) -> list[Tar]:
+    """Deal samples into tars of `per_shard`, by split and dataset, mixed by a hash of `seed` and key."""
+    chosen = [number for number, place in enumerate(places) if place.split]
+    chosen.sort(key=lambda number: (*_series(places[number]), _mixing(places[number].key, seed)))
+    tars = []
+    for (order, series), group in groupby(chosen, key=lambda number: _series(places[number])):
+        members = list(group)
         for number, start in enumerate(range(0, len(members), per_shard)):
-            name = f"{split}/{series}-{number:06d}"
-            jobs.append(ShardJob(name, split, members[start : start + per_shard]))
-    return jobs
+            name = f"{SPLITS[order]}/{series}-{number:06d}"
+            tars.append(Tar(name, SPLITS[order], members[start : start + per_shard]))
+    return tars
 
 
 @dataclass
@@ -92,8 +124,11 @@ class Plan:
 
     @classmethod
     def of(cls, cfg: ShardsConfig, samples: Sequence[Sample], rejects: Sequence[Any]) -> Plan:
-        """The plan of a config and of what its sources hold: records, notes, image names and sizes."""
-        digest = hashlib.sha256()
+        """The plan of a config and of what its sources hold: records, notes, image names and sizes.
+
+        Notes are those before the audit, which is a function of them, of the config and of its own version.
+        """
+        digest = hashlib.sha256(VERSION.encode() if cfg.audit.enabled else b"")
         for sample in samples:
             size = sample.image.stat().st_size if sample.image.is_file() else -1
             digest.update(_json([sample.file, size, sample.record.to_json()]))
@@ -119,7 +154,8 @@ class Plan:
         """Make `output` this plan's folder, for the process that holds its lock. Raises as `check` does."""
         if self.check(output):
             return
-        (output / PARTS / DEAL_NAME).unlink(missing_ok=True)  # of another plan, as are the reports of shards
+        for name in (DEAL_NAME, VERDICTS_NAME):  # of another plan, as are the reports of shards
+            (output / PARTS / name).unlink(missing_ok=True)
         for path in (output / PARTS).iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -138,9 +174,15 @@ class Plan:
 
 
 def identity(cfg: ShardsConfig) -> dict[str, Any]:
-    """The config without what does not change the bytes of a shard: places, processes, tasks, tolerance."""
+    """The config without what does not change the bytes of a shard: places, processes, tasks, tolerance.
+
+    Nor does it matter how fast and by which road a writer is asked, once it has written.
+    """
     config = {key: value for key, value in asdict(cfg).items() if key not in SAME_PLAN_KEYS}
     config["pack"] = {key: value for key, value in config["pack"].items() if key not in SAME_PACK_KEYS}
+    for writer in config["writers"].values():
+        for part, shaping in (("server", SHAPING_SERVER_KEYS), ("local", SHAPING_LOCAL_KEYS)):
+            writer[part] = {key: writer[part][key] for key in shaping}
     return config
 
 
@@ -164,13 +206,13 @@ def _numbered(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "sources": dict(enumerate(config.get("sources", [])))}
 
 
-def _series(item: tuple[str, Sample]) -> tuple[int, str]:
+def _series(place: Place) -> tuple[int, str]:
     """The run of tars that a sample goes into: its split, and its dataset's name fit for a file name."""
-    return SPLITS.index(item[0]), item[1].record.dataset.replace("/", "_").replace(".", "_")
+    return SPLITS.index(place.split), place.dataset.replace("/", "_").replace(".", "_")
 
 
-def _mixing(key: str) -> tuple[bytes, str]:
-    return hashlib.sha256(key.encode()).digest(), key
+def _mixing(key: str, seed: int) -> tuple[bytes, str]:
+    return hashlib.sha256((f"{seed}:{key}" if seed else key).encode()).digest(), key
 
 
 def _json(value: Any) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.config import ShardsConfig
+from data_tools.notes.audit import VERSION
 from data_tools.shards.inputs import Inputs
 from data_tools.shards.plan import Plan, identity
 from data_tools.shards.writer import ShardReport
@@ -46,22 +47,27 @@ def manifest_of(
     splits: Sequence[str],
     reports: Sequence[ShardReport],
     duplicate_pairs: int,
+    notes: dict[str, Any],
 ) -> Manifest:
-    """The manifest. `splits` names the split of each sample, `reports` are those of all shards."""
+    """The manifest. `splits` names the split of each sample, `reports` are those of all shards.
+
+    `notes`: what became of the notes, as `verdicts.note_counts` has it.
+    """
     return Manifest(
         created_by=plan.created_by,
         config_hash=plan.config_hash,
-        notes=list(cfg.notes),
+        notes=[name for name in cfg.notes if notes[name]["packed"]],
         classes=list(CODES),
-        splits={name: _split_info(name, reports, Path(cfg.output)) for name in SPLITS},
+        splits={name: split_info(name, reports, Path(cfg.output)) for name in SPLITS},
         sources=_source_rows(inputs, splits, reports),
         split_rule=asdict(cfg.split),
         dedup={"pairs": duplicate_pairs, **asdict(cfg.dedup)},
         config=identity(cfg),
+        audit={"version": VERSION if cfg.audit.enabled else "", "notes": notes},
     )
 
 
-def _split_info(split: str, reports: Sequence[ShardReport], output: Path) -> SplitInfo:
+def split_info(split: str, reports: Sequence[ShardReport], output: Path) -> SplitInfo:
     """Shards and counts of a split; the counts are those of the indices, so of what is in the tars."""
     shards = [report.info for report in reports if report.info and report.split == split]
     counts = sum((tally(read_index(output / info.index)) for info in shards), start=Tally())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def verify(folder: Path, decode: bool = False, workers: int = 0) -> list[Problem
     problems += _repeated_keys(findings)
     for split, part in splits:
         problems += _wrong_counts(split, part, [found for found in findings if found.split == split])
-    return problems + _shared_groups(findings)
+    problems += _shared_groups(findings)
+    return problems or _wrong_notes(manifest, findings)  # damage elsewhere loses notes as well
 
 
 def _unknown_files(folder: Path, manifest: Manifest) -> list[Problem]:
@@ -77,6 +79,19 @@ def _wrong_counts(split: str, part: SplitInfo, findings: Sequence[Findings]) -> 
             )
             problems.append(f"{' '.join(name)}: the manifest says {there}, the shards hold {here}")
     return [Problem(kinds.COUNTS, "", "", f"split {split}: {problem}") for problem in problems]
+
+
+def _wrong_notes(manifest: Manifest, findings: Sequence[Findings]) -> list[Problem]:
+    """Notes that the manifest counts otherwise than the records hold them; none where it counts none."""
+    if "notes" not in manifest.audit:
+        return []
+    told = Counter({name: counts["packed"] for name, counts in manifest.audit["notes"].items()})
+    true = sum((found.notes for found in findings), start=Counter[str]())
+    return [
+        Problem(kinds.COUNTS, "", "", f"note {name}: the manifest says {told[name]}, the shards hold {true[name]}")
+        for name in sorted(told.keys() | true.keys())
+        if told[name] != true[name]
+    ]
 
 
 def _shared_groups(findings: Sequence[Findings]) -> list[Problem]:

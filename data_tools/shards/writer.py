@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from data_tools.config import PackConfig
+from data_tools.config import PackConfig, PrepareConfig
 from data_tools.shards.images import UnusableImage, jpeg_bytes
 from data_tools.shards.plan import PARTS, Sample, ShardJob
 from mmfm.data.index import IMAGE_EXTENSION, JSON_EXTENSION, build_index, write_index
@@ -24,6 +27,17 @@ OWNER = "mmfm"
 READ_ONLY = 0o444
 
 
+class Job(Protocol):
+    """A tar that is to be written: its path below the output folder, without suffix, and its split."""
+
+    name: str
+    split: str
+
+    @property
+    def newest_input(self) -> float:
+        """Time of the last change to what it is made from, in seconds since the epoch."""
+
+
 @dataclass
 class PackReject:
     """A planned sample whose image cannot be packed; the first three are those of the `Sample`."""
@@ -36,30 +50,45 @@ class PackReject:
 
 @dataclass
 class ShardReport:
-    """What became of a `ShardJob`: its files (none if every image was unusable), and its rejects."""
+    """What became of a `ShardJob`: its files (none if every image was unusable), its notes, its rejects."""
 
     split: str
     info: ShardInfo | None
     rejects: list[PackReject] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)  # how many of each name are in the tar
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ShardReport:
         """Rebuild from plain JSON. Raises `KeyError` or `TypeError` where the shape is another."""
         info = ShardInfo(**data["info"]) if data["info"] else None
-        return cls(data["split"], info, [PackReject(**reject) for reject in data["rejects"]])
+        rejects = [PackReject(**reject) for reject in data["rejects"]]
+        return cls(data["split"], info, rejects, dict(data["notes"]))
 
 
-def write_shard(job: ShardJob, output: Path, pack: PackConfig) -> ShardReport:
+def write_shard(job: ShardJob, output: Path, pack: PackConfig, preparation: PrepareConfig) -> ShardReport:
     """Write the tar and the index of a job below `output`, then a report that says that it is complete.
 
-    The bytes depend on the job and `pack` alone. Everything is written under a temporary name and renamed,
-    the report last, so a run that was killed leaves no half-written shard behind.
+    The bytes depend on the job, `pack` and `preparation` alone. Everything is written under a temporary
+    name and renamed, the report last, so a run that was killed leaves no half-written shard behind.
+    """
+
+    def fill(tar: Path) -> ShardReport:
+        rejects = _write_tar(job.samples, tar, pack, preparation)
+        return ShardReport(job.split, None, rejects, _count_notes(job.samples, rejects))
+
+    return write_whole(job, output, fill)
+
+
+def write_whole(job: Job, output: Path, fill: Callable[[Path], ShardReport]) -> ShardReport:
+    """Have a tar filled, and put it with its index and its report below `output`, each whole or not at all.
+
+    `fill(path)` writes the tar and returns the report but for `info`. A tar without samples is not kept.
     """
     with tempfile.TemporaryDirectory(dir=output / PARTS) as folder:
         tar, index_path = Path(folder, "shard" + TAR_SUFFIX), Path(folder, "shard" + INDEX_SUFFIX)
-        report = ShardReport(job.split, None, _write_tar(job.samples, tar, pack))
-        if len(report.rejects) < len(job.samples):
-            index = build_index(tar)
+        report = fill(tar)
+        index = build_index(tar)
+        if len(index):
             write_index(index_path, index)
             report.info = _info(job.name, len(index), tar, index_path)
             _move(tar, output / report.info.path)
@@ -68,7 +97,7 @@ def write_shard(job: ShardJob, output: Path, pack: PackConfig) -> ShardReport:
     return report
 
 
-def finished_report(job: ShardJob, output: Path) -> ShardReport | None:
+def finished_report(job: Job, output: Path) -> ShardReport | None:
     """The report of a job that an earlier run completed and whose inputs have not changed since, or None."""
     path = report_path(output, job)
     try:
@@ -84,30 +113,48 @@ def finished_report(job: ShardJob, output: Path) -> ShardReport | None:
         return None
 
 
-def report_path(output: Path, job: ShardJob) -> Path:
+def report_path(output: Path, job: Job) -> Path:
     """Where the report of a job lies while the folder is being written."""
     return output / PARTS / f"{job.name}.json"
 
 
-def _write_tar(samples: list[Sample], tar: Path, pack: PackConfig) -> list[PackReject]:
+def _write_tar(
+    samples: list[Sample], tar: Path, pack: PackConfig, preparation: PrepareConfig
+) -> list[PackReject]:
     """Write the members of usable samples and return the others."""
+    rejects = []
+    with new_tar(tar) as write:
+        for sample in samples:
+            try:
+                image = jpeg_bytes(sample.image, pack, preparation)
+            except UnusableImage as error:
+                rejects.append(PackReject(sample.source, sample.row, sample.file, str(error)))
+                continue
+            write(sample.record.key, image, record_bytes(sample.record))
+    return rejects
+
+
+@contextmanager
+def new_tar(path: Path) -> Iterator[Callable[[str, bytes, bytes], None]]:
+    """A function of key, JPEG and JSON that adds a sample to a new tar, which is on disk when it closes."""
     from webdataset import TarWriter  # here, as it imports torch: seconds that reading shards can do without
 
-    rejects = []
-    with tar.open("wb") as file:
-        writer = TarWriter(file, user=OWNER, group=OWNER, mode=READ_ONLY, mtime=0, encoder=False)
-        with writer:
-            for sample in samples:
-                try:
-                    image = jpeg_bytes(sample.image, pack)
-                except UnusableImage as error:
-                    rejects.append(PackReject(sample.source, sample.row, sample.file, str(error)))
-                    continue
-                key, data = sample.record.key, record_bytes(sample.record)
-                writer.write({"__key__": key, IMAGE_EXTENSION: image, JSON_EXTENSION: data})
+    with path.open("wb") as file:
+        with TarWriter(file, user=OWNER, group=OWNER, mode=READ_ONLY, mtime=0, encoder=False) as tar:
+
+            def write(key: str, image: bytes, record: bytes) -> None:
+                tar.write({"__key__": key, IMAGE_EXTENSION: image, JSON_EXTENSION: record})
+
+            yield write
         file.flush()
         os.fsync(file.fileno())
-    return rejects
+
+
+def _count_notes(samples: list[Sample], rejects: list[PackReject]) -> dict[str, int]:
+    """Notes by name of the samples that were not rejected."""
+    rejected = {(reject.source, reject.row) for reject in rejects}
+    kept = (sample for sample in samples if (sample.source, sample.row) not in rejected)
+    return dict(Counter(name for sample in kept for name in sample.record.notes))
 
 
 def record_bytes(record: Record) -> bytes:

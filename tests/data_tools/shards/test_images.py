@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_tools.config import PackConfig
-from data_tools.shards.images import UnusableImage, jpeg_bytes
+from data_tools.config import PackConfig, PrepareConfig
+from data_tools.shards.images import UnusableImage
+from data_tools.shards.images import jpeg_bytes as packed_bytes
 
 KEEP = PackConfig(short_side=0)
 SHRINK = PackConfig(short_side=32)
+SECRET = b"Jane Roe, 1961-04-02"
+
+
+def jpeg_bytes(path, pack, **preparation):
+    return packed_bytes(path, pack, PrepareConfig(**preparation))
 
 
 def halves(width: int, height: int, mode: str = "RGB") -> Image.Image:
@@ -74,6 +80,43 @@ def test_unusable_files_say_why(tmp_path):
     for pack in (KEEP, SHRINK):
         with pytest.raises(UnusableImage, match="truncated"):
             jpeg_bytes(tmp_path / "cut.jpg", pack)
-    Image.fromarray(np.zeros((40, 60), dtype=np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(UnusableImage, match="mode I"):
-        jpeg_bytes(tmp_path / "deep.png", KEEP)
+    Image.fromarray(np.zeros((40, 60), dtype=np.float32)).save(tmp_path / "deep.tif")
+    with pytest.raises(UnusableImage, match="mode F"):
+        jpeg_bytes(tmp_path / "deep.tif", KEEP)
+    with pytest.raises(UnusableImage, match=r"60 x 40 pixels are more than prepare.max_pixels=2399"):
+        halves(60, 40).save(tmp_path / "large.jpg")
+        jpeg_bytes(tmp_path / "large.jpg", SHRINK, max_pixels=2399)
+
+
+def told_twice(path, image, **how):
+    """Save an image with all that a file can tell besides its picture."""
+    exif = Image.Exif()
+    exif[0x010E], exif[0x8298] = SECRET.decode(), SECRET.decode()  # description, copyright
+    image.save(path, exif=exif, xmp=SECRET, comment=SECRET, icc_profile=SECRET, **how)
+    with path.open("ab") as file:
+        file.write(SECRET)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.tif"])
+@pytest.mark.parametrize("options", [{}, {"hair": True, "border": True}])
+def test_a_shard_gets_the_picture_alone(tmp_path, name, options):
+    told_twice(tmp_path / name, halves(60, 40))
+    assert SECRET in (tmp_path / name).read_bytes()
+    for pack in (KEEP, SHRINK):
+        data = jpeg_bytes(tmp_path / name, pack, **options)
+        assert SECRET not in data and b"Exif" not in data
+        assert not {"comment", "exif", "xmp", "icc_profile"} & opened(data).info.keys()
+
+
+@pytest.mark.parametrize("how", [{"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 2}])
+def test_metadata_goes_and_the_compressed_picture_stays(tmp_path, how):
+    noise = np.random.default_rng(3).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    told_twice(tmp_path / "a.jpg", Image.fromarray(noise), quality=60, **how)
+    Image.fromarray(noise).save(tmp_path / "plain.jpg", quality=60, **how)
+    assert jpeg_bytes(tmp_path / "a.jpg", KEEP) == (tmp_path / "plain.jpg").read_bytes()
+
+
+def test_a_jpeg_where_preparation_finds_nothing_is_kept(tmp_path):
+    halves(60, 40).save(tmp_path / "a.jpg", quality=40)
+    steps = {"hair": True, "border": True, "lesion": True, "burnt_in_text": True}
+    assert jpeg_bytes(tmp_path / "a.jpg", KEEP, **steps) == (tmp_path / "a.jpg").read_bytes()

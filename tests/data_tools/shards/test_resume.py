@@ -150,15 +150,15 @@ def test_two_writers_do_not_share_a_folder(recipe, tmp_path):
 
 
 def test_shards_that_another_process_finished_meanwhile_are_kept(recipe, tmp_path, monkeypatch):
-    lock = build._writer
+    lock = build.hold
 
     def lock_late(output: Path):
-        monkeypatch.setattr(build, "_writer", lock)
+        monkeypatch.setattr(build, "hold", lock)
         shard(recipe())
         monkeypatch.setattr(build, "write_shard", None)
         return lock(output)
 
-    monkeypatch.setattr(build, "_writer", lock_late)
+    monkeypatch.setattr(build, "hold", lock_late)
     assert shard(recipe()).sources[0]["records"] == 48
     assert not (tmp_path / "shards" / ".parts").exists()
 

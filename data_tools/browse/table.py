@@ -1,0 +1,172 @@
+"""What the page knows of every sample, read once: where it lies, what it can be filtered and sorted by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_tools.browse.columns import Category, Flags, Texts
+from data_tools.notes.audit import KINDS
+from data_tools.shards.merged import read_refused
+from data_tools.shards.reading import OneShard, shards_of
+from data_tools.shards.summary import code_of
+from data_tools.workers import each
+from mmfm.data.index import SPLITS, CorruptSample, Split
+from mmfm.data.manifest import MANIFEST_NAME, Manifest
+from mmfm.errors import DataError
+from mmfm.files import file_digest
+from mmfm.records import Record
+from mmfm.taxonomy import CODES
+
+REFUSED = "!"  # before the name of a note: refused ones
+MANY = 30_000  # samples from which on it pays to read with several processes
+CATEGORIES = ("split", "dataset", "domain", "label", "subclass", "sex")
+
+
+@dataclass
+class Rows:
+    """Some samples, in columns of plain values. `row` numbers the samples of their split's shard."""
+
+    key: list[str] = field(default_factory=list)
+    row: list[int] = field(default_factory=list)
+    values: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in CATEGORIES})
+    age: list[float] = field(default_factory=list)  # nan: not known
+    notes: list[tuple[str, ...]] = field(default_factory=list)
+    kinds: list[tuple[str, ...]] = field(default_factory=list)  # of all findings, with repetitions
+    words: list[int] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    unreadable: int = 0
+
+    def add(self, split: str, row: int, key: str, record: Record) -> None:
+        """Add a sample."""
+        told = (
+            split,
+            record.dataset,
+            record.domain,
+            code_of(record.label),
+            record.matched_subclass or record.subclass,
+            record.sex,
+        )
+        self.key.append(key)
+        self.row.append(row)
+        for name, value in zip(CATEGORIES, told, strict=True):
+            self.values[name].append(value)
+        self.age.append(float("nan") if record.age is None else float(record.age))
+        notes = record.notes.values()
+        self.notes.append(tuple(record.notes))
+        self.kinds.append(tuple(kind for note in notes for kind in finding_kinds(note.audit)))
+        self.words.append(sum(len(note.text.split()) for note in notes))
+        self.text.append("\n".join(note.text for note in notes))
+
+
+def finding_kinds(audit: dict[str, Any]) -> list[str]:
+    """Kinds of the findings of a note's audit; none for a note without one."""
+    findings = audit.get("findings") or []
+    return [str(found["kind"]) for found in findings if isinstance(found, dict) and "kind" in found]
+
+
+def read_rows(shard: OneShard) -> Rows:
+    """The rows of one shard; damaged samples are only counted."""
+    rows = Rows()
+    split = shard.open()
+    for row, key in enumerate(split.keys):
+        try:
+            rows.add(shard.split, row, str(key), split.read_record(row))
+        except CorruptSample:
+            rows.unreadable += 1
+    return rows
+
+
+class Table:
+    """All samples of a folder of shards, numbered in the order of its manifest, and its refused notes."""
+
+    def __init__(self, folder: Path, workers: int = 0) -> None:
+        """Read every record once. Raises `DataError` without a finished folder of shards, or an empty one."""
+        self.folder = folder
+        self.manifest = Manifest.read(folder)
+        self.version = file_digest(folder / MANIFEST_NAME)[:12]
+        shards = shards_of(folder, self.manifest)
+        samples = sum(shard.info.samples for shard in shards)
+        if not samples:
+            raise DataError(f"{folder} has no samples")
+        workers = workers if samples >= MANY else 1
+        read = list(each(read_rows, shards, "reading records", workers))
+        self.unreadable = sum(rows.unreadable for rows in read)
+        self._place(shards, read)
+        self._take_refused()
+        self._fill(read)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def record(self, sample: int) -> Record:
+        """Record of a sample. Raises `CorruptSample`."""
+        split, row = self._split_row(sample)
+        return split.read_record(row)
+
+    def image(self, sample: int) -> bytes:
+        """Encoded image of a sample. Raises `CorruptSample`."""
+        split, row = self._split_row(sample)
+        return split.read_image(row)
+
+    def refused(self, sample: int) -> list[dict[str, Any]]:
+        """Refused notes of a sample, as `refused_notes.jsonl` has them."""
+        return self._refused.get(sample, [])
+
+    def _split_row(self, sample: int) -> tuple[Split, int]:
+        return self._splits[self._split_of[sample]], int(self._row[sample])
+
+    def _place(self, shards: list[OneShard], read: list[Rows]) -> None:
+        """Find each sample again: the split it is of, and its number there."""
+        self.keys = [key for rows in read for key in rows.key]
+        self.number = {key: sample for sample, key in enumerate(self.keys)}
+        names = [shard.split for shard in shards]
+        starts, before = [], dict.fromkeys(names, 0)
+        for shard in shards:
+            starts.append(before[shard.split])
+            before[shard.split] += shard.info.samples
+        self._splits = {name: Split(self.folder, name, self.manifest) for name in before}
+        self._split_of = [name for name, rows in zip(names, read, strict=True) for _ in rows.key]
+        numbers = [start + row for start, rows in zip(starts, read, strict=True) for row in rows.row]
+        self._row = np.array(numbers, np.int64)
+
+    def _take_refused(self) -> None:
+        self._refused: dict[int, list[dict[str, Any]]] = {}
+        for line in read_refused(self.folder):
+            if line["key"] in self.number:  # rejected images leave their refused notes behind
+                self._refused.setdefault(self.number[line["key"]], []).append(line)
+
+    def _fill(self, read: list[Rows]) -> None:
+        """Make the columns, refused notes among them."""
+        orders = {"split": SPLITS, "label": CODES}
+        self.categories = {
+            name: Category.of([value for rows in read for value in rows.values[name]], orders.get(name, ()))
+            for name in CATEGORIES
+        }
+        self.age = np.array([age for rows in read for age in rows.age], np.float32)
+        self.words = np.array([words for rows in read for words in rows.words], np.int32)
+        notes = [set(names) for rows in read for names in rows.notes]
+        kinds = [list(found) for rows in read for found in rows.kinds]
+        for sample, lines in self._refused.items():
+            for line in lines:
+                notes[sample].add(REFUSED + line["note"])
+                kinds[sample] += finding_kinds(line)
+        order = self.manifest.notes
+        self.notes = Flags.of(notes, [*order, *(REFUSED + name for name in order)])
+        self.kinds = Flags.of(kinds, KINDS)
+        self.findings = np.array([len(found) for found in kinds], np.int32)
+        self.texts = Texts(self._texts(read))
+
+    def _texts(self, read: list[Rows]) -> Iterator[list[str]]:
+        sample = 0
+        for rows in read:
+            part = []
+            for text in rows.text:
+                part.append("\n".join([text, *(str(line["text"]) for line in self.refused(sample))]))
+                sample += 1
+            rows.text.clear()
+            yield part

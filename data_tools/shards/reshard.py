@@ -1,0 +1,39 @@
+"""`reshard`: the samples of a folder in shards of another size or order, or of some splits only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from data_tools.shards.merged import finish
+from data_tools.shards.origin import Origin, read_entries
+from data_tools.shards.repack import Edit, Selection, repack
+from mmfm.data.index import SPLITS
+from mmfm.data.manifest import Manifest
+from mmfm.errors import ConfigError
+
+
+def reshard(
+    folder: Path,
+    output: Path,
+    samples_per_shard: int,
+    splits: Sequence[str] = SPLITS,
+    seed: int = 0,
+    workers: int = 0,
+) -> Manifest:
+    """Copy the samples of `splits` into tars of `samples_per_shard` and return the new manifest.
+
+    Images and records are copied byte for byte. With seed 0 samples have the order of `mmfm data shard`, so
+    that the same shard size gives the same tars; another seed mixes them anew. Raises `ConfigError` for an
+    unknown split, else as `repack`.
+    """
+    unknown = [split for split in splits if split not in SPLITS]
+    if unknown:
+        raise ConfigError(f"there is no split {unknown[0]!r}: one of {', '.join(SPLITS)}")
+    origin = Origin.open(folder.resolve().name, folder)
+    selection = Selection([origin], read_entries([origin]), [Edit()])
+    selection.drop([entry for entry in selection.entries if entry.split not in splits], "split")
+    settings = {"command": "reshard", "splits": [split for split in SPLITS if split in splits]}
+    end = partial(finish, output, selection)
+    return repack(output, selection, settings, samples_per_shard, seed, end, workers)
