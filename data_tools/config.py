@@ -20,7 +20,29 @@ class SourceConfig:
     kind: str = option(
         "table",
         "how the metadata is read: a mapped table, or the official files of a data set",
-        choices=("table", "ham10000", "milk10k", "pad_ufes20"),
+        choices=(
+            "table",
+            "folder",
+            "isic",
+            "reference",
+            "bcn20000",
+            "derm12345",
+            "derm7pt",
+            "dermnet",
+            "fitzpatrick17k",
+            "fluo_sc",
+            "ham10000",
+            "milk10k",
+            "mra_midas",
+            "pad_ufes20",
+            "sd198",
+            "skinl2",
+        ),
+    )
+    collection: str = option(
+        "",
+        "isic: which collection of the archive it is, for its name, licence and domain",
+        choices=("", "bcn20000", "derm12345", "ham10000", "hiba", "milk10k", "msk", "pad_ufes20"),
     )
     dataset: str = option("", "name that records carry; empty takes that of the adapter")
     root: str = option(".", "folder of this source, relative to the recipe's root")
@@ -30,6 +52,11 @@ class SourceConfig:
     columns: dict[str, str] = option({}, "table: record field -> column")
     values: dict[str, dict[str, str]] = option({}, "table: record field -> value in the file -> our value")
     where: dict[str, str] = option({}, "keep rows whose column has this value")
+    groups: str = option(
+        "",
+        "table with lesion_id or patient_id by image_id or isic_id, for metadata without them; "
+        "relative to the source's root",
+    )
     allow_missing: bool = option(
         False, "rows without an image file are listed but do not count against max_reject_share"
     )
@@ -43,6 +70,11 @@ class SplitConfig:
     val: float = option(0.1, "share of the groups in val")
     test: float = option(0.2, "share of the groups in test")
     seed: int = option(0, "seed of the assignment")
+    published: bool = option(
+        False,
+        "keep the split that a data set was published with, unless its parts overlap; records in no part "
+        "of it are left out. Records of one lesion or patient stay together all the same",
+    )
 
 
 @dataclass
@@ -128,6 +160,7 @@ class WriterConfig:
     max_tokens: int = option(600, "longest answer in tokens", minimum=1)
     seed: int = option(0, "seed of the sampling, where the backend takes one", minimum=0)
     max_words: int = option(120, "length that prompts ask for, in words", minimum=10)
+    retry_failed: bool = option(True, "ask again for notes that failed before (--skip-failed: do not)")
     image_side: int = option(
         512, "images are shrunk to this longer side before they are shown, in pixels", minimum=16
     )

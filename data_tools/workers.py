@@ -32,7 +32,7 @@ def each(
         yield from track(map(work, jobs), what, total=len(jobs))
         return
     # Fresh interpreters: a fork would copy locks that the progress bar's thread may hold.
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=start_worker)
     try:
         yield from track(pool.map(work, jobs, chunksize=chunk), what, total=len(jobs))
     except BrokenProcessPool as error:
@@ -50,7 +50,7 @@ def cores() -> int:
     return min(bound, int(os.environ.get("SLURM_CPUS_PER_TASK", bound)))
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Leave Ctrl-C to the parent, and never outlive it: kill -9 of the parent must not leave orphans."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -2,8 +2,81 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import Any
+
+from launch.cli.words import add_command, add_recipe, at_least
+
+EXAMPLES = """\
+  mmfm notes audit configs/data/derm.yaml root=DATA
+  mmfm notes audit configs/data/derm.yaml root=DATA notes=[M,L1] store=STORE --limit 500 --output look
+  mmfm notes audit --planted
+
+The folder then holds audit.html (score cards, subgroups, notes beside their images; open it in a browser),
+cards.json (the same numbers) and refused.jsonl (every refused note whole, with its reasons). The settings
+`audit` of the recipe say what is refused; `mmfm data shard` refuses the same.
+"""
 
 
 def add(actions: Any) -> None:
     """Add the subcommands to those of `mmfm notes`."""
+    parser = add_command(
+        actions, "audit", "hold the notes of a recipe against the metadata, and report which lie", EXAMPLES
+    )
+    add_recipe(parser, "data shard")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="folder to write (default: audit-RECIPE, here)"
+    )
+    parser.add_argument(
+        "--limit",
+        type=at_least(0),
+        default=0,
+        help="most records of each source, the first ones; 0 for all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=at_least(0),
+        default=0,
+        help="auditing processes; 0 takes one per core (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--planted",
+        action=MeasurePlanted,
+        nargs=0,
+        help="measure the audit itself on planted errors and leave; exit code 1 if it misses its mark",
+    )
+    parser.set_defaults(run=run_audit)
+
+
+class MeasurePlanted(argparse.Action):
+    """--planted: print how well the audit finds planted errors, whatever else was given."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        """Print and leave."""
+        from data_tools.notes.audit import planted
+
+        parser.exit()
+
+
+def run_audit(args: argparse.Namespace) -> int:
+    """Audit the notes of a recipe: print the score cards, write the report."""
+    from launch.recipes.commands import load_config
+    from mmfm.config import to_yaml
+    from mmfm.config.load import require
+
+    config = load_config("data shard", args.recipe, args.overrides)
+    if args.print_config:
+        print(to_yaml(config), end="")
+        return 0
+    require(config, "root")
+    from data_tools.notes.audit.recipe import REFUSED_NAME, REPORT_NAME, audit_recipe
+    from data_tools.notes.audit.report.terminal import print_cards
+
+    name = Path(args.recipe).stem
+    folder = args.output or Path(f"audit-{name}")
+    audit = audit_recipe(config, args.limit, args.workers)
+    audit.write(folder, name)
+    print_cards(audit.cards)
+    print(f"{folder / REPORT_NAME}\n{sum(1 for _ in audit.refused)} refused notes: {folder / REFUSED_NAME}")
+    return 0

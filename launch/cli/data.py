@@ -18,6 +18,8 @@ SHARD = """\
 Run again after an interruption, it goes on; finished, it returns at once.
 """
 
+NOT_PACKED = {"missing": "not written", "left_out": "of samples left out"}
+
 
 def add(commands: Any) -> None:
     """Add `data` and its subcommands."""
@@ -90,7 +92,23 @@ def run_shard(args: argparse.Namespace) -> int:
     rejected = sum(source["rejected"] for source in manifest.sources)
     listed = f", listed in {config.output}/{REJECTS_NAME}" if rejected else ""
     print(f"{config.output}: {splits} samples; {rejected} rows rejected{listed}")
+    _print_notes(manifest.audit.get("notes", {}), config.output)
     return 0
+
+
+def _print_notes(notes: dict[str, dict[str, Any]], output: str) -> None:
+    """A line for each note name: how many are packed, and why others are not."""
+    from data_tools.shards.plan import REFUSED_NAME
+
+    for name, counts in notes.items():
+        parts = [f"{counts['packed']} packed"]
+        if counts["refused"]:
+            reasons = ", ".join(f"{kind} {times}" for kind, times in counts["reasons"].items())
+            parts.append(f"{counts['refused']} refused ({reasons})")
+        parts += [f"{counts[key]} {words}" for key, words in NOT_PACKED.items() if counts[key]]
+        print(f"notes {name}: {', '.join(parts)}")
+    if any(counts["refused"] for counts in notes.values()):
+        print(f"refused notes are kept, with reasons, in {output}/{REFUSED_NAME}")
 
 
 def run_verify(args: argparse.Namespace) -> int:

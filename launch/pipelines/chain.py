@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from launch.pipelines.notewriting import submit_notes
 from launch.pipelines.records import FOLDER, HERE, NOT_RUN, OPEN, Records, Stage
 from launch.pipelines.sharding import submit_shards
 from launch.pipelines.stages import missing_part
@@ -81,6 +82,9 @@ def submit_group(group: Sequence[Stage], folder: Path, after: Sequence[str]) -> 
         if stage.command == "data shard" and stage.config.pack.tasks > 1:
             parts = stage_terms(folder, stage.name, tuple(after), part=True)
             name = submit_shards(job, stage.config, folder / FOLDER / stage.name, terms, parts)
+        elif stage.command == "notes write" and stage.config.tasks > 1:
+            parts = stage_terms(folder, stage.name, tuple(after), part=True)
+            name = submit_notes(job, stage.config, folder / FOLDER / stage.name, terms, parts)
         else:
             name = submit_slurm(job, stage.config.cluster, terms)
         jobs = {stage.name: name}

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from launch.checks.preflight import check_batch
 from launch.pipelines.chain import check_group, plan, submit_group
+from launch.pipelines.notewriting import runs_model
 from launch.pipelines.records import Records, Stage
 from launch.pipelines.stages import run_stage
 from launch.recipes.commands import PRESET_COMMANDS, check_required, load_config
@@ -165,8 +166,9 @@ def _load_stage(
         if not isinstance(values, Mapping):
             raise ConfigError(f"stages.{name}.each.{label} must be a mapping of keys to values")
         try:
-            words = [*_place_words(config, stage, values), *_own_words(stage, values)]
-            loaded = load_config(stage.command, own, words)
+            words = _own_words(stage, values)
+            place = _place_words(config, stage, values, _takes_gpu(stage.command, own, words))
+            loaded = load_config(stage.command, own, [*place, *words])
             check_required(stage.command, loaded)
         except ConfigError as error:
             raise ConfigError(f"stage {full}: {error}") from error
@@ -177,11 +179,18 @@ def _own_words(stage: StageConfig, each: Mapping[str, Any]) -> list[str]:
     return expand_cluster(to_words(stage.set)) + expand_cluster(to_words(each))
 
 
-def _place_words(config: PipelineConfig, stage: StageConfig, each: Mapping[str, Any]) -> list[str]:
+def _takes_gpu(command: str, recipe: Path | None, words: Sequence[str]) -> bool:
+    """Whether a stage that does not train has use for a GPU."""
+    return command == "evaluate" or (
+        command == "notes write" and runs_model(load_config(command, recipe, words))
+    )
+
+
+def _place_words(config: PipelineConfig, stage: StageConfig, each: Mapping[str, Any], gpu: bool) -> list[str]:
     """Where the pipeline's `cluster` has a stage run. A profile that the stage names itself replaces it."""
     names_profile = any(isinstance(values.get("cluster"), str) for values in (stage.set, each))
     if not config.cluster or names_profile:
         return []
     trains = stage.command in PRESET_COMMANDS
-    cluster = config.cluster if trains else one_process(config.cluster, gpu=stage.command == "evaluate")
+    cluster = config.cluster if trains else one_process(config.cluster, gpu=gpu)
     return to_words({"cluster": cluster})

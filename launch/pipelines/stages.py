@@ -68,6 +68,10 @@ def _output_files(command: str, config: Any) -> list[Path]:
         return [Path(config.folder) / "metadata.csv"]
     if command == "data shard":
         return [Path(config.output) / "dataset.json"]
+    if command == "notes write":
+        from data_tools.notes.writing import written_path
+
+        return [written_path(config)]
     if command == "report":
         return [Path(config.output) if config.output else Path(config.folder) / "report.html"]
     try:

@@ -20,6 +20,7 @@ SCHEMAS = {
     "finetune": "mmfm.config.schema:FinetuneConfig",
     "evaluate": "mmfm.config.schema:EvaluateConfig",
     "data shard": "data_tools.config:ShardsConfig",
+    "notes write": "data_tools.config:ShardsConfig",
     "data demo": "launch.recipes.config:DemoDataConfig",
     "report": "launch.recipes.config:ReportConfig",
     "pipeline": "launch.recipes.config:PipelineConfig",
@@ -32,6 +33,7 @@ JOB_FUNCTIONS = {
 STAGE_FUNCTIONS = {  # of the commands that only a pipeline, or an array, has run as a job
     "data demo": "launch.pipelines.stages:draw",
     "data shard": "data_tools.shards:shard",
+    "notes write": "launch.pipelines.notewriting:write_here",
     "report": "launch.pipelines.stages:report",
 }
 PRESET_COMMANDS = ("pretrain", "finetune")  # those whose recipes may start from a model preset
@@ -40,6 +42,7 @@ REQUIRED = {
     "finetune": ("run.name", "data.shards"),
     "evaluate": ("run.name", "checkpoint", "shards"),
     "data shard": ("root", "output"),
+    "notes write": ("root", "store"),
     "data demo": ("folder",),
     "report": ("folder",),
     "pipeline": ("run.name",),

@@ -10,7 +10,7 @@ from omegaconf import MISSING
 from mmfm.config.option import option
 from mmfm.config.schema import ClusterConfig
 
-STAGE_COMMANDS = ("data demo", "data shard", "pretrain", "finetune", "evaluate", "report")
+STAGE_COMMANDS = ("data demo", "notes write", "data shard", "pretrain", "finetune", "evaluate", "report")
 
 
 @dataclass

@@ -80,9 +80,13 @@ def describe(schema: type) -> str:
 def markdown() -> str:
     """The whole of docs/config.md."""
     parts = [INTRODUCTION]
+    told: dict[str, str] = {}
     for command, reference in SCHEMAS.items():
         title = TITLES.get(command, f"`mmfm {command}`")
         parts.append(f"## {title}\n")
+        if other := told.setdefault(reference, command) != command and told[reference]:
+            parts.append(f"Reads the recipe of `mmfm {other}`.\n")
+            continue
         parts += [_table(group) for group in groups(resolve(reference))]
     return "\n".join(parts)
 

@@ -61,7 +61,10 @@ class DataConfig:
     split: str = option("train", "split to train on")
     image_size: int = option(224, "side of the square images that the model sees, in pixels", minimum=8)
     notes: dict[str, float] = option(
-        {"M": 1.0}, "note strategies and the share of samples that each gets", minimum=0
+        {"M": 1.0},
+        "notes of the shards, or mixtures of them (L, LM, SM, DM, whole, whole_all; LM-WRITER: those of one "
+        "writer), with the share of samples that each gets",
+        minimum=0,
     )
     max_tokens: int = option(96, "longest note in tokens; the rest is cut", minimum=3)
     window: int = option(16, "shards open at once; samples are mixed within them", minimum=1)

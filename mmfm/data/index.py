@@ -155,6 +155,22 @@ def _read_table(path: Path) -> pa.Table:
         ) from error
 
 
+def read_member(fd: int, key: str, offset: int, size: int, crc: int) -> bytes:
+    """The data of a member of an open tar, as its index tells where it lies and which CRC-32 it has.
+
+    Raises `CorruptSample`, which names the sample `key`, for missing, truncated or altered bytes.
+    """
+    try:
+        data = os.pread(fd, size, offset)
+    except OSError as error:
+        raise CorruptSample("unreadable", key, str(error)) from error
+    if len(data) != size:
+        raise CorruptSample("truncated", key, f"{len(data)} of {size} bytes")
+    if zlib.crc32(data) != crc:
+        raise CorruptSample("altered", key, "its checksum differs")
+    return data
+
+
 class _OpenTar:
     """A file descriptor that closes when the last reader lets go of it, so that eviction is thread safe."""
 
@@ -232,14 +248,9 @@ class Split:
     def _read(self, sample: int, offset: int, size: int, crc: int) -> bytes:
         try:
             tar = self._tar(int(self.shard[sample]))
-            data = os.pread(tar.fd, int(size), int(offset))
         except OSError as error:
             raise CorruptSample("unreadable", self.keys[sample], str(error)) from error
-        if len(data) != size:
-            raise CorruptSample("truncated", self.keys[sample], f"{len(data)} of {size} bytes")
-        if zlib.crc32(data) != crc:
-            raise CorruptSample("altered", self.keys[sample], "its checksum differs")
-        return data
+        return read_member(tar.fd, self.keys[sample], int(offset), int(size), int(crc))
 
     def _tar(self, shard: int) -> _OpenTar:
         with self._lock:

@@ -66,6 +66,9 @@ class Manifest:
     split_rule: dict[str, Any] = field(default_factory=dict)
     dedup: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)  # of the notes: version, and their counts by name
+    # Folders of shards that the samples were copied from: name, folder, sha256 of its manifest, what was taken.
+    origins: list[dict[str, Any]] = field(default_factory=list)
     schema: int = SCHEMA
 
     @classmethod

@@ -30,6 +30,7 @@ from mmfm.data.batching import Batching
 from mmfm.data.buffers import BufferPool
 from mmfm.data.counter import hashed, uniforms
 from mmfm.data.index import CorruptSample, Split
+from mmfm.data.mixtures import expand
 from mmfm.data.plan import Order, weigh
 from mmfm.data.prefetch import PIECE, Workers
 from mmfm.data.reader import decode_sample
@@ -273,7 +274,8 @@ def _open_notes(
     device: Any,
     tick: Callable[[], None],
 ) -> Notes:
-    strategies = sorted(name for name, share in config.notes.items() if share > 0)
+    shares = expand(config.notes, split.manifest.notes)
+    strategies = sorted(name for name, share in shares.items() if share > 0)
     missing = [name for name in strategies if name not in split.manifest.notes]
     if missing:
         raise ConfigError(
@@ -283,4 +285,4 @@ def _open_notes(
     folder = Path(config.shards) / "tokens"
     tokens = TokenCache.open_or_build(split, tokenizer, strategies, config.max_tokens, folder, tick)
     features = TextFeatureCache.open_or_build(tokens, encode, encode_key, device, tick) if encode else None
-    return Notes(tokens, features, np.array([config.notes[name] for name in strategies], float))
+    return Notes(tokens, features, np.array([shares[name] for name in strategies], float))

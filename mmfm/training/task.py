@@ -18,6 +18,7 @@ from mmfm.config.schema import FinetuneConfig, PretrainConfig
 from mmfm.data.batch import Batch
 from mmfm.data.batching import Batching
 from mmfm.data.index import CorruptSample, Split
+from mmfm.data.mixtures import expand
 from mmfm.data.stream import TrainStream, open_stream
 from mmfm.data.tokenizer import Tokenizer
 from mmfm.errors import ConfigError
@@ -181,12 +182,13 @@ def run_tokenizer(config: PretrainConfig, folder: RunFolder) -> Tokenizer:
 def all_notes(config: PretrainConfig) -> Iterator[str]:
     """Every readable note of the training split in the strategies of the recipe, to fit a tokenizer on."""
     with closing(Split.open(Path(config.data.shards), config.data.split)) as split:
+        names = expand(config.data.notes, split.manifest.notes)
         for sample in range(len(split)):
             try:
                 notes = split.read_record(sample).notes
             except CorruptSample:
                 continue  # the stream counts and bounds them
-            yield from (notes[name].text for name in config.data.notes if name in notes)
+            yield from (notes[name].text for name in names if name in notes)
 
 
 def open_shared_stream(

@@ -3,13 +3,11 @@
 import re
 from dataclasses import replace
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.notes import STRATEGIES, write_notes
-from data_tools.notes.metadata import SENTENCES, TEMPLATE_HASH
-from mmfm.errors import ConfigError
+from data_tools.notes.strategies.metadata import SENTENCES, TEMPLATE_HASH
 from mmfm.records import Record
 from mmfm.taxonomy import CLASSES, MALIGNANCIES
 
@@ -134,8 +132,3 @@ def test_provenance_names_the_wordings() -> None:
         **{"class": "melanoma", "malignancy": "malignant", "place": "on the ear"}
     )
     assert filled == written.text
-
-
-def test_unknown_strategy() -> None:
-    with pytest.raises(ConfigError, match="'P1' is not one of M"):
-        write_notes(Record("a", "0", "clinical"), ["M", "P1"])

@@ -1,0 +1,309 @@
+"""Notes by language models: asked for once, whatever ends a run, and found again when notes are gathered."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fakewriter
+import pytest
+from fakewriter import FakeBackend, agree
+
+from data_tools.config import ShardsConfig
+from data_tools.notes import writing
+from data_tools.notes.backends import Answer, Failure, Request
+from data_tools.notes.gather import notes_of
+from data_tools.notes.store import NoteStore
+from data_tools.notes.writing import write_notes, written_path
+from data_tools.shards.inputs import read_samples
+from mmfm.config import load
+from mmfm.errors import ConfigError, DataError, UserError
+from mmfm.records import Note, Record
+
+RECIPE = Path(__file__).parents[3] / "configs/data/demo.yaml"
+Recipe = Callable[..., ShardsConfig]
+Fake = Callable[..., FakeBackend]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn set of 24 images."""
+    from data_tools.demo import draw_demo_set
+
+    folder = tmp_path_factory.mktemp("few")
+    draw_demo_set(folder, images=24, seed=3)
+    return folder
+
+
+@pytest.fixture
+def recipe(few: Path, tmp_path: Path) -> Recipe:
+    """`recipe(*overrides)`: the demo's recipe over 24 images, with notes S2 by a model."""
+
+    def recipe(*words: str, root: Path = few) -> ShardsConfig:
+        usual = ["notes=[M,S2]", "writers.default.model=fake", f"store={tmp_path / 'store'}", f"root={root}"]
+        return load(ShardsConfig, RECIPE, [*usual, *words])
+
+    return recipe
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """`fake(...)` puts a `FakeBackend` in the place of all models."""
+
+    def install(rule: fakewriter.Rule = agree, **options: Any) -> FakeBackend:
+        backend = FakeBackend(rule, **options)
+        monkeypatch.setattr(writing, "backend_of", lambda writer, prepare: backend)
+        return backend
+
+    return install
+
+
+def gather(cfg: ShardsConfig) -> tuple[list[Record], list[dict[str, Note]]]:
+    samples = [(sample.record, sample.image) for sample in read_samples(cfg).samples]
+    return [record for record, _ in samples], notes_of(cfg, samples)
+
+
+def test_what_is_written_is_gathered_and_never_asked_again(recipe: Recipe, fake: Fake) -> None:
+    cfg, model = recipe(), fake()
+    summary = write_notes(cfg)
+    assert summary.written == 24 and summary.there == 0 and not summary.failed
+    assert (summary.tokens_in, summary.tokens_out, summary.cost) == (240, 120, 6.0)
+    assert len(model.asked) == len({request.key for request in model.asked}) == 24
+    records, notes = gather(cfg)
+    assert all(list(own) == ["M", "S2"] for own in notes)
+    texts = {f"A lesion with an even border, number {int(request.key[:12], 16)}." for request in model.asked}
+    assert {own["S2"].text for own in notes} == texts
+    note = notes[0]["S2"]
+    assert note.strategy == "S2" and note.provenance["model"] == "fake"
+    assert note.provenance["decoding"]["temperature"] == 0.2 and note.provenance["finish"] == "stop"
+    again = write_notes(cfg)
+    assert again.there == 24 and again.written == 0 and len(model.asked) == 24
+    assert gather(cfg)[1] == notes
+
+
+def test_a_request_has_the_picture_where_the_prompt_shows_it_and_a_seed_of_its_own(
+    recipe: Recipe, fake: Fake
+) -> None:
+    model = fake()
+    write_notes(recipe())
+    assert all(request.image and request.image.is_file() and request.prompt.image for request in model.asked)
+    assert len({request.seed for request in model.asked}) == 24
+
+
+def test_new_prompts_models_and_pictures_are_new_notes_and_the_old_stay(
+    recipe: Recipe, fake: Fake, few: Path, tmp_path: Path
+) -> None:
+    model, cfg = fake(), recipe("notes=[S1]")
+    write_notes(cfg)
+    for number, change in enumerate(
+        ("max_words=60", "model=other", "temperature=0", "image_side=256"), start=2
+    ):
+        assert write_notes(recipe("notes=[S1]", f"writers.default.{change}")).written == 24
+        assert len(model.asked) == 24 * number
+    assert write_notes(recipe("notes=[S1]", "prepare.hair=true")).written == 24
+    assert write_notes(recipe("notes=[S1]", "writers.default.server.concurrency=3")).written == 0
+    moved = shutil.copytree(few, tmp_path / "moved")
+    assert write_notes(recipe("notes=[S1]", root=moved)).written == 0
+    first = sorted((moved / "images").iterdir())[0]
+    first.write_bytes(first.read_bytes() + b"\0")
+    assert write_notes(recipe("notes=[S1]", root=moved)).written == 1
+    assert write_notes(cfg).written == 0
+    assert len(list(NoteStore(cfg.store).entries())) == 24 * 6 + 1
+
+
+def test_the_same_question_is_asked_once_for_two_names(recipe: Recipe, fake: Fake) -> None:
+    model, cfg = fake(), recipe("notes=[S2,S2-twin]", "writers.twin.model=fake")
+    assert write_notes(cfg).written == 24 and len(model.asked) == 24
+    assert all(own["S2"].text == own["S2-twin"].text for own in gather(cfg)[1])
+
+
+def test_failures_are_kept_and_asked_again_unless_told_not_to(
+    recipe: Recipe, fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def moody(request: Request) -> Answer | Failure:
+        kind = int(request.key[:8], 16) % 3
+        if kind == 0:
+            return Failure(request.key, "refused", "I cannot say", tries=2)
+        return replace(agree(request), text=" \n" if kind == 1 else "A plain lesion.")
+
+    cfg, model = recipe(), fake(moody)
+    summary = write_notes(cfg)
+    failed = summary.failed.total()
+    assert set(summary.failed) == {"refused", "unusable"} and summary.written == 24 - failed
+    kinds = {entry.failure: entry for entry in NoteStore(cfg.store).entries()}
+    assert kinds["refused"].detail == "I cannot say" and kinds["refused"].tries == 2
+    assert kinds["unusable"].answer == " \n" and kinds["unusable"].detail and kinds["unusable"].cost == 0.25
+    assert sum("S2" in own for own in gather(cfg)[1]) == summary.written
+    assert f"lacks notes of this recipe: S2 {failed} of 24 ({failed} failed)" in capsys.readouterr().err
+
+    asked = len(model.asked)
+    skipping = write_notes(recipe("writers.default.retry_failed=false"))
+    assert skipping.left_out == failed and len(model.asked) == asked
+    model.rule = agree
+    assert write_notes(cfg).written == failed and len(model.asked) == asked + failed
+    assert all("S2" in own for own in gather(cfg)[1])
+
+
+def test_shares_by_key_make_the_whole_and_share_the_limits(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = recipe("writers.default.server.budget=9", "writers.default.server.requests_per_minute=100")
+    model, limits = FakeBackend(), []
+    monkeypatch.setattr(writing, "backend_of", lambda writer, prepare: limits.append(writer.server) or model)
+    written = [write_notes(cfg, (number, 3)).written for number in range(3)]
+    assert sum(written) == 24 and min(written) > 0
+    assert len({request.key for request in model.asked}) == 24
+    assert {(server.budget, server.requests_per_minute) for server in limits} == {(3.0, 34)}
+    assert not written_path(cfg).exists()
+    assert write_notes(cfg).there == 24 and written_path(cfg).exists()
+
+
+def test_the_file_for_later_stages_changes_with_the_notes_alone(recipe: Recipe, fake: Fake) -> None:
+    cfg, model = recipe(), fake()
+    model.rule = lambda request: Failure(request.key, "refused", "") if request.key < "8" else agree(request)
+    write_notes(cfg)
+    first = written_path(cfg).read_text()
+    write_notes(recipe("writers.default.retry_failed=false", "pack.workers=3"))
+    assert written_path(cfg).read_text() == first
+    model.rule = agree
+    write_notes(cfg)
+    assert json.loads(written_path(cfg).read_text())["notes"] == {"S2": {"notes": 24, "asked": 24}}
+    assert written_path(cfg).read_text() != first
+    assert written_path(cfg) == written_path(recipe("output=elsewhere", "tasks=4"))
+    assert written_path(cfg) != written_path(recipe("notes=[S1]"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), UserError("the budget is spent")])
+def test_a_run_that_is_stopped_keeps_what_it_has(
+    recipe: Recipe, fake: Fake, error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = []
+
+    class Stopping(FakeBackend):
+        def answer(self, requests: Any) -> Iterator[Answer | Failure]:
+            try:
+                for number, outcome in enumerate(super().answer(requests)):
+                    if number == 10:
+                        raise error
+                    yield outcome
+            finally:
+                closed.append(True)
+
+    cfg, model = recipe(), fake()
+    writing_backend = Stopping()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "backend_of", lambda writer, prepare: writing_backend)
+        with pytest.raises(type(error)):
+            write_notes(cfg)
+    assert closed and "10 new answers are safe" in capsys.readouterr().err
+    assert write_notes(cfg).written == 14 and len(model.asked) == 14
+
+
+def test_what_another_process_writes_meanwhile_is_not_asked_for(
+    recipe: Recipe, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = recipe()
+    other = FakeBackend()
+
+    def slow(request: Request) -> Answer:
+        if len(model.asked) == 1:  # the first is under way here while another process writes all
+            with monkeypatch.context() as patch:
+                patch.setattr(writing, "backend_of", lambda writer, prepare: other)
+                write_notes(cfg)
+        return agree(request)
+
+    model = fake(slow)
+    monkeypatch.setattr(writing, "REFRESH_SECONDS", -1.0)
+    summary = write_notes(cfg)
+    assert (len(model.asked), len(other.asked)) == (1, 24)
+    assert summary.written == 1 and summary.there == 23
+    assert len(list(NoteStore(cfg.store).entries())) == 24
+
+
+def test_a_run_without_a_single_note_says_why(recipe: Recipe, fake: Fake) -> None:
+    fake(lambda request: Failure(request.key, "refused", "not allowed"))
+    with pytest.raises(DataError, match=r"all 24 failed, 24 of them as 'refused', the last .*: not allowed"):
+        write_notes(recipe())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["notes=[M,K,R]"], "no language model writes these"),
+        (["notes=[L1-mine]"], "'mine', but the recipe has default: say writers.mine.backend"),
+        (["writers.default.model="], "writers.default.model is not set"),
+        (["store="], "store is not set"),
+        (["notes=[L9]"], "'L9' is not a strategy"),
+        (["writers.default.backend=local", "writers.default.model=/no/model"], "/no/model is no folder"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_asked(recipe: Recipe, words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        write_notes(recipe(*words))
+
+
+def test_notes_that_nobody_wrote_are_an_error_and_templates_need_no_store(recipe: Recipe, fake: Fake) -> None:
+    with pytest.raises(DataError, match="holds no notes"):
+        gather(recipe())
+    fake()
+    write_notes(recipe())
+    with pytest.raises(DataError, match=r"S1 24 of 24\. `mmfm notes write` writes them; it needs the same"):
+        gather(recipe("notes=[S1,S2]"))
+    with pytest.raises(ConfigError, match="store is not set"):
+        gather(recipe("store="))
+    assert list(gather(recipe("notes=[M,K]", "store="))[1][0]) == ["M", "K"]
+
+
+def test_the_control_has_the_note_of_another_lesion(recipe: Recipe, fake: Fake) -> None:
+    fake()
+    cfg = recipe("notes=[R,M,S2]")
+    write_notes(cfg)
+    records, notes = gather(cfg)
+    by_key = dict(zip([record.key for record in records], zip(records, notes, strict=True), strict=True))
+    kinds = set()
+    for record, own in zip(records, notes, strict=True):
+        assert list(own) == ["R", "M", "S2"]
+        donor, theirs = by_key[own["R"].provenance["of"]]
+        assert donor.lesion_id != record.lesion_id or not record.lesion_id and donor.key != record.key
+        assert own["R"].text == theirs[own["R"].provenance["note"]].text
+        kinds.add(own["R"].provenance["note"])
+    assert kinds == {"M", "S2"}
+    assert gather(cfg)[1] == notes
+
+
+def test_after_kill_9_nothing_is_lost_and_nothing_that_counted_is_asked_again(
+    recipe: Recipe, few: Path, tmp_path: Path
+) -> None:
+    cfg, log = recipe(), tmp_path / "asked"
+    words = ["notes", "write", str(RECIPE), f"root={few}", f"store={cfg.store}", "notes=[M,S2]"]
+    program = [sys.executable, fakewriter.__file__, str(log)]
+
+    def start(seconds: str) -> subprocess.Popen[str]:
+        command = [*program, seconds, *words, "writers.default.model=fake"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def written() -> set[str]:
+        return {entry.key for entry in NoteStore(cfg.store).entries()}
+
+    killed = start("0.05")
+    while killed.poll() is None and len(written()) < 5:
+        pass
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    durable, before = written(), log.read_text().split()
+    assert 5 <= len(durable) < 24 and durable <= set(before)
+    again = start("0")
+    said, _ = again.communicate()
+    assert again.returncode == 0, said
+    after = log.read_text().split()[len(before) :]
+    assert f"{24 - len(durable)} notes written, {len(durable)} were there" in said
+    assert not durable & set(after) and len(after) == len(set(after)) == 24 - len(durable)
+    assert len(set(before) & set(after)) <= 5  # what was under way, and what was answered but not on disk
+    assert written() == durable | set(after) and len(written()) == 24
