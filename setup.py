@@ -37,12 +37,14 @@ setup(
         "accelerate>=1.15",
         "datasketch>=1.6",  # near-duplicate notes
         "deepspeed>=0.19.8",
+        "httpx>=0.28",  # downloads of data sets, resumed and checked
         "imagehash>=4.3",  # perceptual hashes of near-duplicates
         "jinja2>=3.1",  # prompts and reports
         "markupsafe>=3",  # text in the report that is HTML already
         "networkx>=3",  # the knowledge graph
         "numpy>=2",
         "omegaconf>=2.4",
+        "openpyxl>=3.1",  # metadata tables that are published as Excel files
         "openai>=2",  # notes by any server with OpenAI's interface
         "opencv-python-headless>=4.10",  # crop, resize and the colour matrix
         "pillow>=11",

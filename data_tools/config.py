@@ -87,6 +87,7 @@ class DedupConfig:
     max_distance_across: int = option(
         20, "the same for images of two sets: larger, since each set crops and compresses in its own way"
     )
+    turned: bool = option(False, "find mirrored and turned copies as well; comparing takes eight times as long")
 
 
 @dataclass
@@ -202,6 +203,9 @@ class AuditConfig:
             "history",
             "option",
             "leak",
+            "length",
+            "repetition",
+            "near_duplicate",
             "empty",
         ],
         "kinds of finding that refuse a note",
@@ -217,7 +221,7 @@ class AuditConfig:
     min_words: int = option(3, "shortest note", minimum=0)
     max_words: int = option(400, "longest note", minimum=1)
     max_repetition: float = option(
-        0.5, "largest share of repeated word sequences in a note", minimum=0, maximum=1
+        0.3, "largest share of repeated word sequences in a note", minimum=0, maximum=1
     )
     max_near_duplicates: int = option(
         0, "most notes of one strategy that are all but the same; 0 for no limit", minimum=0

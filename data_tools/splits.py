@@ -89,7 +89,7 @@ def published_splits(record: Record) -> tuple[str, ...]:
 
 
 def overlaps(records: Sequence[Record]) -> dict[tuple[str, str], int]:
-    """How many records each data set has in two parts of its published split: (data set, parts) -> records."""
+    """How many records a data set has in two parts of its published split: (data set, parts) -> records."""
     parts = [(record.dataset, published_splits(record)) for record in records]
     return dict(Counter((dataset, " and ".join(names)) for dataset, names in parts if len(names) > 1))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -148,7 +148,7 @@ class Pages:
             record=record,
             facts=facts(record),
             unknown=[text for name, text in FACTS.items() if getattr(record, name) in ("", None)],
-            notes=shown_notes(record, self.table.refused(number)),
+            notes=shown_notes(record, self.table.refused(number), self.table.manifest.notes),
             place=place,
             total=len(order),
             keys=keys,
@@ -206,8 +206,12 @@ def facts(record: Record) -> list[tuple[str, str]]:
     return [(name, _plain(value)) for name, value in told if value not in ("", None)]
 
 
-def shown_notes(record: Record, refused: Iterable[dict[str, Any]]) -> list[ShownNote]:
-    """The notes of a sample, packed ones first."""
+def shown_notes(
+    record: Record, refused: Iterable[dict[str, Any]], order: Sequence[str] = ()
+) -> list[ShownNote]:
+    """The notes of a sample: packed ones in the `order` of their names, then refused ones."""
+    names = [name for name in order if name in record.notes]
+    names += [name for name in record.notes if name not in names]
     packed = [
         ShownNote(
             name,
@@ -217,7 +221,7 @@ def shown_notes(record: Record, refused: Iterable[dict[str, Any]]) -> list[Shown
             _provenance(note.provenance),
             audited=bool(note.audit),
         )
-        for name, note in record.notes.items()
+        for name, note in ((name, record.notes[name]) for name in names)
     ]
     return packed + [
         ShownNote(

@@ -7,7 +7,7 @@ weights it answers in words without sense.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,12 @@ def make_tiny_model(folder: Path, vision: bool = False, seed: int = 0, shape: Sh
     return save_model(folder, model, tokenizer, vision)
 
 
-def fit_chat_tokenizer(texts: Iterable[str], shape: Shape) -> Any:
-    """A byte-level BPE tokenizer of at most `shape.vocabulary` pieces, with the chat template."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+def fit_chat_tokenizer(texts: Iterable[str], shape: Shape, phrases: Sequence[str] = ()) -> Any:
+    """A byte-level BPE tokenizer of at most `shape.vocabulary` pieces, with the chat template.
+
+    Each of `phrases` becomes one piece more: texts in which they recur get short.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(models.BPE())
@@ -85,6 +88,7 @@ def fit_chat_tokenizer(texts: Iterable[str], shape: Shape) -> Any:
         show_progress=False,
     )
     core.train_from_iterator(texts, trainer)
+    core.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=PAD,

@@ -2,12 +2,13 @@
 
     python -m data_tools.demo.serve FOLDER --port 8000 --continuous-batching
 
-takes the options of `transformers serve` and is that program. It only makes sure that torchvision can be
-imported first (`mmfm.models.torchvision_compat`), and that nothing asks the model hub.
+takes the options of `transformers serve` and is that program. It only makes up for a torchvision that does
+not match torch (`mmfm.models.torchvision_compat`), and never asks the model hub.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
@@ -19,6 +20,9 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mmfm.errors import UserError
 
@@ -82,12 +86,31 @@ def main() -> None:
     from mmfm.models.torchvision_compat import declare_operators
 
     declare_operators()
+    _decode_images()
     import typer
     from transformers.cli.serve import Serve
 
     app = typer.Typer()
     app.command(name="serve")(Serve)
     app()
+
+
+def _decode_images() -> None:
+    """Let Pillow decode pictures where torchvision's compiled decoder does not load."""
+    import torch
+    import torchvision.io
+    from PIL import Image
+
+    def decode(data: torch.Tensor, **_: Any) -> torch.Tensor:
+        image = Image.open(io.BytesIO(data.numpy().tobytes())).convert("RGB")
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+    pixel = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "PNG")
+    try:
+        torchvision.io.decode_image(torch.frombuffer(bytearray(pixel.getvalue()), dtype=torch.uint8))
+    except RuntimeError:
+        torchvision.io.decode_image = decode
 
 
 if __name__ == "__main__":

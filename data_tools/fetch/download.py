@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -21,7 +22,7 @@ from mmfm.errors import DataError
 from mmfm.files import file_digest, write_atomically
 from mmfm.progress import say, track
 
-CHUNK = 1 << 20  # bytes
+MEBIBYTE = 1 << 20
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -41,9 +42,8 @@ def download(file: RemoteFile, target: Path, client: httpx.Client, patience: Pat
         except PassingError as error:
             failures = 1 if _size(part) > begun else failures + 1  # what brings us on is no failure in a row
             if failures == patience.tries:
-                raise DataError(
-                    f"{file.url}: {error}, {failures} times; what came is kept, the same command goes on with it"
-                ) from error
+                kept = "; what came is kept, the same command goes on with it" if _size(part) else ""
+                raise DataError(f"{file.url}: {error}, {failures} times{kept}") from error
             say(f"{target.name}: {error}; trying again")
             patience.pause(failures, error.response)
     return _put_in_place(file, part, target)
@@ -71,22 +71,27 @@ def _receive(file: RemoteFile, part: Path, client: httpx.Client) -> None:
         _check_room(part, (total or 0) - (have if resumed else 0))
         _remember(tag, response)
         with part.open("ab" if resumed else "wb") as out:
-            for chunk in track(_chunks(response), f"{file.name} (MiB)", _mebibytes(response)):
-                out.write(chunk)
+            for _ in track(_written(response, out), f"{file.name} (MiB)", _mebibytes(response)):
+                pass
             out.flush()
             os.fsync(out.fileno())
     if total is not None and _size(part) != total:
         raise PassingError(f"{_size(part)} bytes came of {total}")
 
 
-def _chunks(response: httpx.Response) -> Iterator[bytes]:
-    """The body as it is stored, without undoing a content encoding."""
-    return response.iter_raw(CHUNK)
+def _written(response: httpx.Response, out: IO[bytes]) -> Iterator[int]:
+    """Write the body as it comes, without undoing a content encoding; yield after each MiB."""
+    size = 0
+    for chunk in response.iter_raw():
+        out.write(chunk)
+        for mark in range(size // MEBIBYTE, (size + len(chunk)) // MEBIBYTE):
+            yield mark + 1
+        size += len(chunk)
 
 
 def _mebibytes(response: httpx.Response) -> int | None:
     length = response.headers.get("content-length", "")
-    return -(-int(length) // CHUNK) if length.isdigit() else None
+    return int(length) // MEBIBYTE if length.isdigit() else None
 
 
 def _begins(response: httpx.Response) -> int | None:
@@ -117,7 +122,9 @@ def _remember(tag: Path, response: httpx.Response) -> None:
 def _check_room(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if needed > free:
-        raise DataError(f"{part.parent} has {free / 1e9:.1f} GB left, {part.stem} needs {needed / 1e9:.1f} GB more")
+        raise DataError(
+            f"{part.parent} has {free / 1e9:.1f} GB left, {part.stem} needs {needed / 1e9:.1f} GB more"
+        )
 
 
 def _put_in_place(file: RemoteFile, part: Path, target: Path) -> str:
@@ -131,8 +138,8 @@ def _put_in_place(file: RemoteFile, part: Path, target: Path) -> str:
             part.unlink()
             _forget(part)
             raise DataError(
-                f"{file.url}: the {algorithm} of what came is {found}, it should be {wanted}. It was removed: try "
-                "again, and if it stays so, the publisher has changed the file"
+                f"{file.url}: the {algorithm} of what came is {found}, it should be {wanted}. It was "
+                "removed: try again, and if it stays so, the publisher has changed the file"
             )
     part.replace(target)
     _forget(part)

@@ -88,7 +88,11 @@ def _fetch_files(
 
 def _origin(file: RemoteFile) -> dict[str, Any]:
     """Where a file came from; not the signed part of an address, which holds for a while only."""
-    return {"url": file.url.split("?")[0], "checked": file.checksum or "nothing to check it by", "unpacked": False}
+    return {
+        "url": file.url.split("?")[0],
+        "checked": file.checksum or "nothing to check it by",
+        "unpacked": False,
+    }
 
 
 def _unpack(file: RemoteFile, folder: Path, receipt: dict[str, Any], keep: bool) -> None:
@@ -125,7 +129,9 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, receipt: dict[str, Any]) -> None:
-    write_atomically(folder / RECEIPT, json.dumps(receipt, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_atomically(
+        folder / RECEIPT, json.dumps(receipt, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    )
 
 
 @contextmanager

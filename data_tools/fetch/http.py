@@ -52,7 +52,9 @@ def failures_told(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx.TransportError, httpx.StreamError) as error:
-        raise PassingError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
+        raise PassingError(
+            f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        ) from error
     except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
         raise DataError(f"{url}: {error}") from error
 

@@ -27,7 +27,9 @@ def files_of(entry: DatasetEntry, client: httpx.Client, patience: Patience) -> l
     try:
         found = _LISTS[entry.how](entry, client, patience)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{entry.name}: the publisher's list has changed ({error!r}): see {entry.page}") from error
+        raise DataError(
+            f"{entry.name}: the publisher's list has changed ({error!r}): see {entry.page}"
+        ) from error
     if not found:
         raise DataError(f"{entry.name}: the publisher's list has no such files: see {entry.page}")
     return found
@@ -41,7 +43,8 @@ def _dataverse(entry: DatasetEntry, client: httpx.Client, patience: Patience) ->
         _remote(
             entry,
             # a table that the service has read is given back as it was uploaded only on request
-            f"{DATAVERSE}/access/datafile/{raw['id']}" + ("?format=original" if raw.get("tabularData") else ""),
+            f"{DATAVERSE}/access/datafile/{raw['id']}"
+            + ("?format=original" if raw.get("tabularData") else ""),
             raw.get("originalFileName") or raw["filename"],
             None if raw.get("tabularData") else raw["filesize"],
             "" if raw.get("tabularData") else _dataverse_checksum(raw),
@@ -57,29 +60,33 @@ def _dataverse_checksum(raw: dict[str, Any]) -> str:
 
 
 def _mendeley(entry: DatasetEntry, client: httpx.Client, patience: Patience) -> list[RemoteFile]:
-    """Files at the top of a Mendeley Data record."""
-    url = f"{MENDELEY}/{entry.id}/files?folder_id=root&version={entry.version}"
+    """Files of a version of a Mendeley Data record."""
+    url = f"{MENDELEY}/{entry.id}?version={entry.version}"
     return [
         _remote(
             entry,
             raw["content_details"]["download_url"],
             raw["filename"],
             raw["content_details"].get("size"),
-            f"sha256:{raw['content_details']['sha256_hash']}",
+            f"sha256:{digest}" if (digest := raw["content_details"].get("sha256_hash")) else "",
         )
-        for raw in ask(client, "GET", url, patience)
+        for raw in ask(client, "GET", url, patience)["files"]
         if _wanted(entry, raw["filename"])
     ]
 
 
 def _isic(entry: DatasetEntry, client: httpx.Client, patience: Patience) -> list[RemoteFile]:
-    """A zip of each collection, with its metadata.csv. The address is made for us and holds for a while only."""
+    """A zip of each collection, with its metadata.csv; its address is made for us and soon forgotten."""
     files = []
     for number, word in entry.collections.items():
         name = ask(client, "GET", f"{ISIC}/collections/{number}/", patience)["name"]
         if word.lower() not in name.lower():
-            raise DataError(f"{entry.name}: collection {number} of the archive is {name!r} now: see {entry.page}")
+            raise DataError(
+                f"{entry.name}: collection {number} of the archive is {name!r} now: see {entry.page}"
+            )
         url = ask(client, "POST", f"{ISIC}/zip-download/url/", patience, {"collections": str(number)})
+        if not isinstance(url, str):
+            raise TypeError(f"an address that is {url!r}")
         into = str(number) if len(entry.collections) > 1 else ""
         files.append(RemoteFile(url, f"isic-{number}.zip", unpack=True, into=into))
     return files

@@ -108,7 +108,9 @@ def _write_one(file: IO[bytes], target: Path, allowed: int, archive: Path) -> in
             while chunk := file.read(CHUNK):
                 size += len(chunk)
                 if size > allowed:
-                    raise DataError(f"{archive}: more bytes than it says or than are allowed: not unpacked further")
+                    raise DataError(
+                        f"{archive}: more bytes than it says or than are allowed: not unpacked further"
+                    )
                 out.write(chunk)
         draft.replace(target)
     finally:

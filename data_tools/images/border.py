@@ -13,13 +13,15 @@ DARKNESS = 0.38  # of the middle's brightness: darker is border
 BRIGHTEST = 80  # of 255: what is brighter is no border, whatever the middle
 LEAST_SHARE = 0.004  # of the pixels: a smaller border is none
 LEAST_KEPT = 0.3  # of the pixels: a crop that keeps less has not met a border
-CONVEX = 0.965  # share of its convex hull that a field of view fills; one that a dark lesion has bitten does not
+CONVEX = (
+    0.965  # share of its convex hull that a field of view fills; one that a dark lesion has bitten does not
+)
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom: pixels, the last two beyond the box
 
 
 def without_border(image: Pixels) -> Pixels:
-    """The largest rectangle of the image that is free of a dark border; the same array where there is none."""
+    """The largest rectangle of the image without its dark border; the same array where there is none."""
     small = shrunk(image, LONGEST)
     dark = dark_border(small)
     if np.count_nonzero(dark) < LEAST_SHARE * dark.size:
@@ -34,7 +36,7 @@ def without_border(image: Pixels) -> Pixels:
 
 
 def dark_border(image: Pixels) -> Mask:
-    """Where a dark border lies in an image of about `LONGEST` pixels; nothing if what it leaves is no field."""
+    """Where a dark border lies in an image of about `LONGEST` pixels; nowhere if no field of view is left."""
     height, width = image.shape[:2]
     brightness = cv2.GaussianBlur(image, (3, 3), 0).max(axis=2)
     middle = brightness[height // 4 : -(height // 4) or None, width // 4 : -(width // 4) or None]

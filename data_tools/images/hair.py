@@ -94,8 +94,9 @@ def _straight_parts(mask: Mask, along: int) -> Mask:
 
 
 def _hairs(mask: Mask, faint: Mask, answer: Mask) -> Mask:
-    """The connected parts of a mask that are slender in `faint`, and of which a good share answers clearly."""
-    count, labels = cv2.connectedComponents(mask)
+    """The connected parts of a mask that are slender in `faint`, a good share of their pixels clear."""
+    count, found = cv2.connectedComponents(mask)
+    labels = np.asarray(found, dtype=np.intp)
     size = np.bincount(labels.ravel(), minlength=count).astype(np.float64)
     clear = np.bincount(labels.ravel(), weights=(answer >= CLEAR).ravel(), minlength=count)
     half_width = np.zeros(count)

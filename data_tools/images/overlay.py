@@ -15,7 +15,7 @@ from data_tools.images.open import Pixels
 from data_tools.images.scale import Mask, enlarged, odd, shrunk
 
 LONGEST = 1024  # letters are looked for at this size at most, in pixels
-CONTRAST, COLOUR_CONTRAST = 55, 85  # of 255, to the surroundings: in grey, and in one channel alone
+CONTRAST, COLOUR_CONTRAST = 45, 75  # of 255, to the surroundings: in grey, and in one channel alone
 SMALLEST, LARGEST = 0.018, 0.14  # height of a letter as a share of the short side
 LEAST_PIXELS = 4  # height of the smallest letter that can be told from noise
 WIDEST = 2.2  # of a letter, in its heights
@@ -65,8 +65,9 @@ def _marks(grey: NDArray[np.uint8], least: int) -> Mask:
     """The marks, brighter by `least` than what is around them, that stand in horizontal rows."""
     side = min(grey.shape)
     block = cv2.getStructuringElement(cv2.MORPH_RECT, (odd(LARGEST * side / 2),) * 2)
-    answer = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, block)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((answer >= least).astype(np.uint8))
+    answer = np.asarray(cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, block), dtype=np.uint8)
+    count, found, stats, _ = cv2.connectedComponentsWithStats((answer >= least).astype(np.uint8))
+    labels = np.asarray(found, dtype=np.int32)
     parts = [Part(i, *(int(v) for v in stats[i, :4])) for i in range(1, count)]
     letters = [part for part in parts if _could_be_letter(part, side)]
     letters = [part for part in letters if _is_even(part, labels, grey, answer)]

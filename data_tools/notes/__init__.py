@@ -28,9 +28,7 @@ def strategy_of(note_name: str) -> tuple[NoteStrategy, str]:
     """
     name, dash, writer = note_name.partition("-")
     if name not in STRATEGIES:
-        close = difflib.get_close_matches(name, STRATEGIES, n=1, cutoff=0.4) or [
-            known for known in STRATEGIES if known.lower() == name.lower()
-        ]
+        close = difflib.get_close_matches(name.upper(), STRATEGIES, n=1, cutoff=0.4)
         hint = f" Did you mean {close[0]}{dash}{writer}?" if close else ""
         known = ", ".join(STRATEGIES)
         raise ConfigError(f"note {note_name!r}: {name!r} is not a strategy; those are {known}.{hint}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from mmfm.records import Record
 from mmfm.taxonomy import MALIGNANCIES, PRECANCEROUS
@@ -46,7 +47,8 @@ def given(record: Record) -> dict[str, str]:
     """What a writer is told of `record` where it is told at all: the known values by their `NAMES`.
 
     Values are those of the record in clean form (one line, no mark at the end; the age in years). A value
-    that is not known has no entry, nor has a name of the lesion that only repeats an earlier one.
+    that is not known has no entry, nor has a name of the lesion all of whose words another one holds:
+    "melanoma invasive" beside "invasive melanoma", "nevus" beside "melanocytic nevus".
     """
     values = {
         "class": record.class_name,
@@ -61,11 +63,12 @@ def given(record: Record) -> dict[str, str]:
         "skin_tone": clean(record.skin_tone),
         "confirmation": clean(record.confirmation),
     }
-    said: set[str] = set()
-    for name in ("class", "native_class", "subclass", "matched_subclass"):
-        if values[name].lower() in said:
+    said: list[set[str]] = []
+    for name in ("class", "subclass", "native_class", "matched_subclass"):  # the first are the last to go
+        words = set(re.findall(r"\w+", values[name].lower())) - {"nos"}  # "not otherwise specified"
+        if any(words <= others for others in said):
             values[name] = ""
-        said.add(values[name].lower())
+        said.append(words)
     return {name: value for name, value in values.items() if value}
 
 

@@ -53,7 +53,8 @@ def note_of(entry: Entry, writer: str) -> Note:
         "finish": entry.finish,
         "key": entry.key,
     }
-    return Note(entry.name.partition("-")[0], entry.text, provenance)
+    text = entry.text.encode(errors="replace").decode()  # half a character would not go into a shard
+    return Note(entry.name.partition("-")[0], text, provenance)
 
 
 def _add_stored(

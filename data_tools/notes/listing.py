@@ -62,7 +62,7 @@ class Listing:
         """A row for each name and model."""
         table = Table(box=None, padding=(0, 2, 0, 0))
         for name in ("note", "model"):
-            table.add_column(name)
+            table.add_column(name, overflow="fold")
         for name in ("notes", "cut", "failed", "tokens asked", "answered", "cost"):
             table.add_column(name, justify="right")
         table.add_column("failures")

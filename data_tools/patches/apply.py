@@ -16,10 +16,13 @@ def apply_patches(records: Sequence[Record], patches: Sequence[Patch]) -> Iterat
     Patches go in their order, each over what the ones before it left. A corrected record names them in
     `extras["patched"]`.
     """
+    by_name: dict[str, list[Record]] = {}
+    for record in records:
+        by_name.setdefault(record.dataset, []).append(record)
     for patch in patches:
         names = {_name(dataset) for dataset in patch.datasets}
-        met = [record for record in records if (ANY in names or _name(record.dataset) in names)]
-        met = [record for record in met if _meets(record, patch)]
+        there = [dataset for dataset in by_name if ANY in names or _name(dataset) in names]
+        met = [record for dataset in there for record in by_name[dataset] if _meets(record, patch)]
         for record in met:
             for name, value in patch.values.items():
                 setattr(record, name, value)

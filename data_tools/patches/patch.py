@@ -112,7 +112,9 @@ def _value(name: str, value: str, where: str) -> Any:
         try:
             return label_of(value)
         except KeyError:
-            raise ConfigError(f"{where}: label {value!r} is not one of {', '.join(CODES)}, {UNLABELLED}") from None
+            raise ConfigError(
+                f"{where}: label {value!r} is not one of {', '.join(CODES)}, {UNLABELLED}"
+            ) from None
     if value == UNKNOWN:
         return ""
     if name == "malignancy" and value not in MALIGNANCIES:

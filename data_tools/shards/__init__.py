@@ -3,7 +3,8 @@
 from data_tools.shards.build import prepare, shard, write_share
 from data_tools.shards.ls import Row, list_samples, print_samples
 from data_tools.shards.problems import Problem
-from data_tools.shards.stats import Stats, print_stats, stats
+from data_tools.shards.stats import Stats, stats
+from data_tools.shards.tables import print_stats
 from data_tools.shards.verify import verify
 
 __all__ = [

@@ -20,13 +20,11 @@ from data_tools.shards.rejects import RejectTally
 from data_tools.shards.resume import hold, write_missing
 from data_tools.shards.summary import manifest_of
 from data_tools.shards.verdicts import (
-    Verdicts,
-    judge,
     note_counts,
     packed,
     read_verdicts,
+    settle_verdicts,
     write_refused,
-    write_verdicts,
 )
 from data_tools.shards.writer import ShardReport, write_shard
 from data_tools.splits import assign_splits
@@ -70,7 +68,7 @@ def prepare(cfg: ShardsConfig) -> None:
         plan.claim(output)
         RejectTally(inputs, output, cfg.max_reject_share).check()
         _deal(cfg, inputs)
-        _verdicts(cfg, inputs)
+        settle_verdicts(cfg, inputs)
 
 
 def write_share(cfg: ShardsConfig, number: int, of: int) -> None:
@@ -100,7 +98,7 @@ def _write(cfg: ShardsConfig, plan: Plan, inputs: Inputs) -> Manifest:
     tally = RejectTally(inputs, output, cfg.max_reject_share)
     tally.check()
     deal = _deal(cfg, inputs)
-    verdicts = _verdicts(cfg, inputs)
+    verdicts = settle_verdicts(cfg, inputs)
     jobs = plan_shards(packed(inputs, verdicts).samples, deal.splits, cfg.pack.samples_per_shard)
     reports = _write_shards(jobs, output, cfg, tally)
     tally.write()
@@ -118,16 +116,6 @@ def _deal(cfg: ShardsConfig, inputs: Inputs) -> Deal:
         deal = Deal(assign_splits(inputs.records, inputs.heldout, cfg.split, pairs), len(pairs))
         deal.write(output)
     return deal
-
-
-def _verdicts(cfg: ShardsConfig, inputs: Inputs) -> Verdicts:
-    """What the audit says of the notes: as an earlier run found it, or found now."""
-    output = Path(cfg.output)
-    verdicts = read_verdicts(output, inputs)
-    if verdicts is None:
-        verdicts = judge(cfg, inputs)
-        write_verdicts(output, verdicts)
-    return verdicts
 
 
 def _check(cfg: ShardsConfig) -> None:
@@ -165,4 +153,5 @@ def _duplicates(cfg: ShardsConfig, inputs: Inputs) -> list[tuple[int, int, int]]
     if not cfg.dedup.enabled:
         return []
     images = [sample.image for sample in inputs.samples]
-    return find_duplicates(images, [sample.record.dataset for sample in inputs.samples], cfg.dedup)
+    sets = [sample.record.dataset for sample in inputs.samples]
+    return find_duplicates(images, sets, cfg.dedup, cfg.prepare.max_pixels)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_tools.config import ShardsConfig, SourceConfig
 from data_tools.notes.gather import notes_of
+from data_tools.patches import load_patches
 from data_tools.shards.plan import Sample
 from data_tools.sources import Reject, read_source
 from mmfm.errors import DataError
@@ -70,10 +71,11 @@ def read_samples(cfg: ShardsConfig, limit: int = 0) -> Inputs:
     A record whose key an earlier source has taken is refused. Raises `DataError` when nothing is usable.
     """
     root = Path(cfg.root)
+    patches = load_patches(cfg.patches)
     inputs = Inputs([], [])
     taken: set[str] = set()
     for number, source in enumerate(cfg.sources):
-        result = read_source(source, root)
+        result = read_source(source, root, patches)
         rejects = list(result.rejects)
         for item in result.records[: limit or None]:
             record = item.record
@@ -84,7 +86,8 @@ def read_samples(cfg: ShardsConfig, limit: int = 0) -> Inputs:
                 continue
             taken.add(record.key)
             inputs.samples.append(Sample(number, item.row, record, item.image, file))
-        named = result.records[0].record.dataset if result.records else source.dataset or source.kind
+        datasets = [r.record.dataset for r in result.records] or [r.dataset for r in result.rejects]
+        named = datasets[0] if datasets else source.dataset or source.kind
         rows = len(result.records) + len(result.rejects)
         inputs.sources.append(SourceInputs(named, source, rows, rejects))
     if not inputs.samples:

@@ -25,6 +25,7 @@ REJECTS_NAME = "rejects.csv"
 REFUSED_NAME = "refused_notes.jsonl"
 DEAL_NAME = "deal.json"
 VERDICTS_NAME = "verdicts.jsonl"
+AUDITS_NAME = "audits.jsonl"
 PARTS = ".parts"  # work in progress below the output folder; gone once everything is written
 # What may change between runs that go on. How notes are asked for and where they are kept is no part of a
 # plan: their texts are.
@@ -154,7 +155,7 @@ class Plan:
         """Make `output` this plan's folder, for the process that holds its lock. Raises as `check` does."""
         if self.check(output):
             return
-        for name in (DEAL_NAME, VERDICTS_NAME):  # of another plan, as are the reports of shards
+        for name in (DEAL_NAME, VERDICTS_NAME, AUDITS_NAME):  # of another plan, as are the reports of shards
             (output / PARTS / name).unlink(missing_ok=True)
         for path in (output / PARTS).iterdir():
             if path.is_dir():

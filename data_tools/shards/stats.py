@@ -3,26 +3,67 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
+from data_tools.shards.merged import read_refused
+from data_tools.shards.reading import OneShard, shards_of
 from data_tools.shards.summary import code_of
 from data_tools.workers import each
-from mmfm.data.index import read_index
-from mmfm.data.manifest import Manifest, ShardInfo
-from mmfm.errors import DataError
-from mmfm.records import Record
-from mmfm.taxonomy import CODES
+from mmfm.data.index import CorruptSample
+from mmfm.data.manifest import Manifest
+from mmfm.records import Note, Record
 
 Slice = tuple[str, str, str]  # split, dataset, domain
+METADATA = ("age", "sex", "site", "skin_tone", "confirmation", "description", "lesion_id", "patient_id")
+
+
+@dataclass
+class NoteStats:
+    """The notes of one name."""
+
+    words: Counter[int] = field(default_factory=Counter)  # notes by length in words
+    audited: int = 0
+    flagged: int = 0  # with a finding of any kind
+    findings: Counter[str] = field(default_factory=Counter)  # notes with a finding, by its kind
+    scores: dict[str, list[float]] = field(default_factory=dict)  # score -> [sum, notes that have it]
+
+    @property
+    def notes(self) -> int:
+        """How many there are."""
+        return self.words.total()
+
+    def mean(self, score: str) -> float | None:
+        """Mean of a score over the notes that have it."""
+        total, notes = self.scores.get(score, (0.0, 0))
+        return total / notes if notes else None
+
+    def count(self, note: Note) -> None:
+        """Take a note. Audits of any version will do: what they lack is not counted."""
+        self.words[len(note.text.split())] += 1
+        if not note.audit:
+            return
+        self.audited += 1
+        kinds = {str(finding["kind"]) for finding in note.audit.get("findings", []) if "kind" in finding}
+        self.flagged += bool(kinds)
+        self.findings.update(kinds)
+        for score, value in note.audit.get("scores", {}).items():
+            total, notes = self.scores.get(score, (0.0, 0))
+            self.scores[score] = [total + value, notes + 1]
+
+    def add(self, other: NoteStats) -> None:
+        """Add the counts of other notes."""
+        self.words += other.words
+        self.audited += other.audited
+        self.flagged += other.flagged
+        self.findings += other.findings
+        for score, (total, notes) in other.scores.items():
+            mine = self.scores.get(score, (0.0, 0))
+            self.scores[score] = [mine[0] + total, mine[1] + notes]
 
 
 @dataclass
@@ -33,137 +74,133 @@ class SliceStats:
     labels: Counter[str] = field(default_factory=Counter)  # by class code; "" for unknown labels
     image_bytes: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # images by (width, height) in pixels
-    words: dict[str, Counter[int]] = field(default_factory=dict)  # note strategy -> notes by length in words
+    notes: dict[str, NoteStats] = field(default_factory=dict)  # by name
+    known: Counter[str] = field(default_factory=Counter)  # records that tell a field, of METADATA
+    subclasses: Counter[str] = field(default_factory=Counter)  # by subclass of the taxonomy; "": none known
+    licenses: Counter[str] = field(default_factory=Counter)  # "": not told
     unreadable: int = 0  # samples whose bytes are damaged: run `mmfm data verify`
 
     def add(self, other: SliceStats) -> None:
         """Add the counts of another slice."""
         self.samples += other.samples
-        self.labels += other.labels
         self.image_bytes += other.image_bytes
-        self.sizes += other.sizes
         self.unreadable += other.unreadable
-        for strategy, lengths in other.words.items():
-            self.words.setdefault(strategy, Counter()).update(lengths)
+        for name in ("labels", "sizes", "known", "subclasses", "licenses"):
+            getattr(self, name).update(getattr(other, name))
+        for name, notes in other.notes.items():
+            self.notes.setdefault(name, NoteStats()).add(notes)
+
+
+@dataclass
+class Refusals:
+    """Refused notes of one name, by reason; a note may have several."""
+
+    notes: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
 class Stats:
-    """A whole folder: its slices in the order of the manifest, and the bytes of the tars of each split."""
+    """A whole folder: slices in the order of the manifest, bytes of tars by split, refused notes by name."""
 
     folder: Path
     slices: dict[Slice, SliceStats]
     tar_bytes: dict[str, int]
+    refused: dict[str, Refusals] = field(default_factory=dict)
 
+    @property
+    def whole(self) -> SliceStats:
+        """All slices together."""
+        total = SliceStats()
+        for part in self.slices.values():
+            total.add(part)
+        return total
 
-@dataclass(frozen=True)
-class ShardToCount:
-    """One shard of a folder."""
-
-    folder: Path
-    split: str
-    info: ShardInfo
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, for programs."""
+        return {
+            "folder": str(self.folder),
+            "tar_bytes": self.tar_bytes,
+            "slices": [
+                {"split": split, "dataset": dataset, "domain": domain, **_plain(part)}
+                for (split, dataset, domain), part in self.slices.items()
+            ],
+            "refused": {
+                name: {"notes": refused.notes, "reasons": dict(refused.reasons.most_common())}
+                for name, refused in self.refused.items()
+            },
+        }
 
 
 def stats(folder: Path, workers: int = 0) -> Stats:
     """Count a folder of shards. Raises `DataError` for a missing manifest, shard or index."""
     folder = Path(folder)
     manifest = Manifest.read(folder)
-    splits = manifest.splits.items()
-    jobs = [ShardToCount(folder, split, info) for split, part in splits for info in part.shards]
+    shards = shards_of(folder, manifest)
     slices: dict[Slice, SliceStats] = {}
-    for job, counted in zip(jobs, each(count_shard, jobs, "counting shards", workers), strict=True):
+    for shard, counted in zip(shards, each(count_shard, shards, "counting shards", workers), strict=True):
         for (dataset, domain), part in counted.items():
-            slices.setdefault((job.split, dataset, domain), SliceStats()).add(part)
+            slices.setdefault((shard.split, dataset, domain), SliceStats()).add(part)
     tar_bytes = {split: sum(info.bytes for info in part.shards) for split, part in manifest.splits.items()}
-    return Stats(folder, slices, tar_bytes)
+    return Stats(folder, slices, tar_bytes, _refused(folder))
 
 
-def count_shard(job: ShardToCount) -> dict[tuple[str, str], SliceStats]:
+def count_shard(shard: OneShard) -> dict[tuple[str, str], SliceStats]:
     """Counts of one shard by dataset and domain."""
-    index = read_index(job.folder / job.info.index)
+    split = shard.open()
     counted: dict[tuple[str, str], SliceStats] = {}
-    try:
-        with (job.folder / job.info.path).open("rb") as tar:
-            for row in range(len(index)):
-                part = counted.setdefault((index.dataset[row], index.domain[row]), SliceStats())
-                part.samples += 1
-                part.labels[code_of(index.label[row])] += 1
-                part.image_bytes += int(index.image_size[row])
-                image = os.pread(tar.fileno(), int(index.image_size[row]), int(index.image_offset[row]))
-                record = os.pread(tar.fileno(), int(index.json_size[row]), int(index.json_offset[row]))
-                _count_content(part, image, record)
-    except FileNotFoundError as error:
-        raise DataError(f"shard {job.folder / job.info.path} is missing: run `mmfm data verify`") from error
+    for row in range(len(split)):
+        part = counted.setdefault((str(split.dataset[row]), str(split.domain[row])), SliceStats())
+        part.samples += 1
+        part.labels[code_of(split.label[row])] += 1
+        part.image_bytes += int(split.image_size[row])
+        try:
+            record = split.read_record(row)
+            with Image.open(io.BytesIO(split.read_image(row))) as image:
+                part.sizes[image.size] += 1
+        except (CorruptSample, OSError):
+            part.unreadable += 1
+            continue
+        _count_record(part, record)
     return counted
 
 
-def _count_content(part: SliceStats, image: bytes, record: bytes) -> None:
-    try:
-        notes = Record.from_json(json.loads(record)).notes
-        size = Image.open(io.BytesIO(image)).size
-    except (OSError, ValueError, TypeError, AttributeError):
-        part.unreadable += 1
-        return
-    part.sizes[size] += 1
-    for strategy, note in notes.items():
-        part.words.setdefault(strategy, Counter())[len(note.text.split())] += 1
+def _count_record(part: SliceStats, record: Record) -> None:
+    part.known.update(name for name in METADATA if getattr(record, name) not in ("", None))
+    part.subclasses[record.matched_subclass] += 1
+    part.licenses[record.license] += 1
+    for name, note in record.notes.items():
+        part.notes.setdefault(name, NoteStats()).count(note)
 
 
-def print_stats(folder: Path, workers: int = 0) -> None:
-    """Print what a folder of shards holds: classes, notes and images, by split, dataset and domain."""
-    counted = stats(folder, workers)
-    console = Console()
-    for table in (_class_table(counted), _note_table(counted), _image_table(counted)):
-        console.print(table)
-    for split, size in counted.tar_bytes.items():
-        samples = sum(part.samples for name, part in counted.slices.items() if name[0] == split)
-        console.print(f"{split}: {samples} samples, {size / 1e6:.1f} MB of tars", highlight=False)
-    unreadable = sum(part.unreadable for part in counted.slices.values())
-    if unreadable:
-        hint = f"run `mmfm data verify {folder}`"
-        console.print(f"{unreadable} samples cannot be read: {hint}", highlight=False)
+def _refused(folder: Path) -> dict[str, Refusals]:
+    refused: dict[str, Refusals] = {}
+    for line in read_refused(folder):
+        of_name = refused.setdefault(line["note"], Refusals())
+        of_name.notes += 1
+        of_name.reasons.update(line["reasons"])
+    return refused
 
 
-def _class_table(counted: Stats) -> Table:
-    table = _table("Samples", "samples")
-    table.add_column("classes")
-    for name, part in counted.slices.items():
-        classes = [f"{code or 'unknown'} {part.labels[code]}" for code in (*CODES, "") if part.labels[code]]
-        table.add_row("/".join(name), str(part.samples), ", ".join(classes))
-    return table
-
-
-def _note_table(counted: Stats) -> Table:
-    table = _table("Notes", "strategy", "notes", "words: min", "median", "max")
-    for name, part in counted.slices.items():
-        for strategy, lengths in sorted(part.words.items()):
-            middle = f"{median(lengths.elements()):g}"
-            table.add_row(
-                "/".join(name), strategy, str(lengths.total()), str(min(lengths)), middle, str(max(lengths))
-            )
-    return table
-
-
-def _image_table(counted: Stats) -> Table:
-    table = _table("Images", "smallest", "commonest", "largest", "sizes", "kB each")
-    for name, part in counted.slices.items():
-        if part.sizes:
-            smallest, largest = (pick(part.sizes, key=_area) for pick in (min, max))
-            commonest = part.sizes.most_common(1)[0][0]
-            shown = (f"{width}x{height}" for width, height in (smallest, commonest, largest))
-            table.add_row(
-                "/".join(name), *shown, str(len(part.sizes)), f"{part.image_bytes / part.samples / 1e3:.1f}"
-            )
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table("split/dataset/domain", title=title, title_justify="left", title_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
-
-
-def _area(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
+def _plain(part: SliceStats) -> dict[str, Any]:
+    return {
+        "samples": part.samples,
+        "unreadable": part.unreadable,
+        "labels": dict(part.labels),
+        "subclasses": dict(part.subclasses),
+        "licenses": dict(part.licenses),
+        "known": {name: part.known[name] for name in METADATA},
+        "image_bytes": part.image_bytes,
+        "sizes": {f"{width}x{height}": images for (width, height), images in part.sizes.items()},
+        "notes": {
+            name: {
+                "notes": notes.notes,
+                "words": {str(length): times for length, times in sorted(notes.words.items())},
+                "audited": notes.audited,
+                "flagged": notes.flagged,
+                "findings": dict(notes.findings.most_common()),
+                "scores": {score: notes.mean(score) for score in sorted(notes.scores)},
+            }
+            for name, notes in part.notes.items()
+        },
+    }

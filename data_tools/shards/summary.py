@@ -56,7 +56,7 @@ def manifest_of(
     return Manifest(
         created_by=plan.created_by,
         config_hash=plan.config_hash,
-        notes=[name for name in cfg.notes if notes[name]["packed"]],
+        notes=[name for name in dict.fromkeys(cfg.notes) if notes[name]["packed"]],
         classes=list(CODES),
         splits={name: split_info(name, reports, Path(cfg.output)) for name in SPLITS},
         sources=_source_rows(inputs, splits, reports),

@@ -7,6 +7,7 @@ interruption and for all who share the writing.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.config import ShardsConfig
-from data_tools.notes.audit import VERSION, Audit, audit_notes, refusals
+from data_tools.notes.audit import VERSION, Audit, refusals
+from data_tools.notes.audit.engine import audit_chunks, with_duplicates
 from data_tools.notes.audit.refused import json_lines, refused_line
 from data_tools.shards.inputs import Inputs
-from data_tools.shards.plan import PARTS, REFUSED_NAME, VERDICTS_NAME, Sample
+from data_tools.shards.plan import AUDITS_NAME, PARTS, REFUSED_NAME, VERDICTS_NAME, Sample
 from data_tools.shards.writer import ShardReport
 from mmfm.files import write_atomically
-from mmfm.records import Note
+from mmfm.records import Note, Record
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,22 @@ class Verdict:
 Verdicts = list[dict[str, Verdict]]  # for each sample, by the name of the note
 
 
-def judge(cfg: ShardsConfig, inputs: Inputs) -> Verdicts:
+def settle_verdicts(cfg: ShardsConfig, inputs: Inputs) -> Verdicts:
+    """The verdicts for the plan that has `cfg.output`: as an earlier run found them, or found now."""
+    parts = Path(cfg.output) / PARTS
+    verdicts = read_verdicts(Path(cfg.output), inputs)
+    if verdicts is None:
+        verdicts = judge(cfg, inputs, parts / AUDITS_NAME)
+        write_atomically(parts / VERDICTS_NAME, _lines(verdicts))
+        (parts / AUDITS_NAME).unlink(missing_ok=True)
+    return verdicts
+
+
+def judge(cfg: ShardsConfig, inputs: Inputs, journal: Path) -> Verdicts:
     """The verdicts on the notes of all samples; a pure function of them and of `cfg.audit`.
 
-    Where the audit is switched off there are none, and all notes are packed.
+    Where the audit is switched off there are none, and all notes are packed. `journal`: a file that an
+    interrupted audit of these notes goes on from.
     """
     if not cfg.audit.enabled:
         return [{} for _ in inputs.samples]
@@ -46,7 +60,7 @@ def judge(cfg: ShardsConfig, inputs: Inputs) -> Verdicts:
         for sample in inputs.samples
         for name, note in sample.record.notes.items()
     ]
-    audits = iter(audit_notes(pairs, cfg.audit, cfg.pack.workers))
+    audits = iter(_audit(pairs, cfg, journal))
     return [
         {name: verdict_of(next(audits), name, cfg) for name in sample.record.notes}
         for sample in inputs.samples
@@ -61,18 +75,11 @@ def verdict_of(audit: Audit, name: str, cfg: ShardsConfig) -> Verdict:
 def read_verdicts(output: Path, inputs: Inputs) -> Verdicts | None:
     """The verdicts settled for the plan in `output`; None before that."""
     try:
-        lines = (output / PARTS / VERDICTS_NAME).read_text(encoding="utf-8").splitlines()
+        lines = (output / PARTS / VERDICTS_NAME).read_bytes().splitlines()
         verdicts = [{name: Verdict(**values) for name, values in json.loads(line).items()} for line in lines]
     except (OSError, ValueError, TypeError, AttributeError):
         return None
     return verdicts if len(verdicts) == len(inputs.samples) else None
-
-
-def write_verdicts(output: Path, verdicts: Verdicts) -> None:
-    """Keep the verdicts for the plan that has `output`."""
-    lines = ({name: asdict(verdict) for name, verdict in of_sample.items()} for of_sample in verdicts)
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_atomically(output / PARTS / VERDICTS_NAME, text)
 
 
 def packed(inputs: Inputs, verdicts: Verdicts) -> Inputs:
@@ -119,6 +126,41 @@ def note_counts(
         }
         for name in cfg.notes
     }
+
+
+def _audit(pairs: Sequence[tuple[Record, Note]], cfg: ShardsConfig, journal: Path) -> list[Audit]:
+    """`audit_notes`, with what is done kept in `journal` as it comes."""
+    audits = _read_journal(journal)
+    with journal.open("a", encoding="utf-8") as file:
+        for some in audit_chunks(pairs[len(audits) :], cfg.audit, cfg.pack.workers):
+            audits += some
+            file.write("".join(json.dumps(audit.to_json()) + "\n" for audit in some))
+            file.flush()
+    return with_duplicates(pairs, audits, cfg.audit)
+
+
+def _read_journal(journal: Path) -> list[Audit]:
+    """Audits in a journal, up to the first line that a kill has left without its end; the rest is cut off."""
+    if not journal.is_file():
+        return []
+    audits: list[Audit] = []
+    whole = 0  # bytes
+    for line in journal.read_bytes().splitlines(keepends=True):
+        try:
+            audit = Audit.from_json(json.loads(line))
+        except (ValueError, TypeError, AttributeError):
+            break
+        if not line.endswith(b"\n"):
+            break
+        audits.append(audit)
+        whole += len(line)
+    os.truncate(journal, whole)
+    return audits
+
+
+def _lines(verdicts: Verdicts) -> str:
+    plain = ({name: asdict(verdict) for name, verdict in of_sample.items()} for of_sample in verdicts)
+    return "".join(json.dumps(line) + "\n" for line in plain)
 
 
 def _packed(sample: Sample, verdicts: dict[str, Verdict]) -> Sample:

@@ -88,7 +88,9 @@ def _wrong_notes(manifest: Manifest, findings: Sequence[Findings]) -> list[Probl
     told = Counter({name: counts["packed"] for name, counts in manifest.audit["notes"].items()})
     true = sum((found.notes for found in findings), start=Counter[str]())
     return [
-        Problem(kinds.COUNTS, "", "", f"note {name}: the manifest says {told[name]}, the shards hold {true[name]}")
+        Problem(
+            kinds.COUNTS, "", "", f"note {name}: the manifest says {told[name]}, the shards hold {true[name]}"
+        )
         for name in sorted(told.keys() | true.keys())
         if told[name] != true[name]
     ]

@@ -34,6 +34,7 @@ from data_tools.sources.vocabulary import (
     sex_of,
     site_of,
     skin_tone_of,
+    unread_age,
 )
 from mmfm.errors import DataError
 from mmfm.progress import say
@@ -74,7 +75,9 @@ class Adapter:
     license: str = ""  # where no column tells
     domain: str = ""  # where neither a column nor the recipe tells
     dataset_of: Callable[[str, Row], str] = lambda dataset, row: dataset
-    review: Callable[[Sequence[Record]], Iterable[str]] = lambda records: ()  # lines to say of them, once patched
+    review: Callable[[Sequence[Record]], Iterable[str]] = (
+        lambda records: ()
+    )  # lines to say of them, once patched
 
 
 @dataclass
@@ -83,10 +86,9 @@ class Unread:
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def note(self, name: str, value: str, read: object) -> None:
-        """Count `value` of field `name` if it says something and nothing was `read` from it."""
-        if known(value) and read in ("", None):
-            self.counts[name, value] += 1
+    def note(self, name: str, value: str) -> None:
+        """Count `value` of field `name`."""
+        self.counts[name, value] += 1
 
     def lines(self) -> Iterator[str]:
         """A line for each field that has such values."""
@@ -153,9 +155,10 @@ def _record(adapter: Adapter, draft: Draft, dataset: str, cfg: SourceConfig, unr
         raise BadRowError("no image id")
     if not domain:
         raise BadRowError("no imaging domain: map a column to `domain` or set `domain` of the source")
-    read = {"age": age_of(draft.age), "sex": sex_of(draft.sex)}
-    for name, value in read.items():
-        unread.note(name, getattr(draft, name), value)
+    if unread_age(draft.age):
+        unread.note("age", draft.age)
+    if known(draft.sex) and not sex_of(draft.sex):
+        unread.note("sex", draft.sex)
     diagnosis = draft.diagnosis
     native = " ".join(known(diagnosis.native).split())
     named = diagnosis.label != UNKNOWN_LABEL and native.lower() == CLASSES[diagnosis.label].name
@@ -170,8 +173,8 @@ def _record(adapter: Adapter, draft: Draft, dataset: str, cfg: SourceConfig, unr
         subclass=diagnosis.subclass,
         matched_subclass=diagnosis.matched,
         malignancy=_malignancy(draft, unread),
-        age=read["age"],  # type: ignore[arg-type]
-        sex=str(read["sex"]),
+        age=age_of(draft.age),
+        sex=sex_of(draft.sex),
         site=site_of(draft.site),
         skin_tone=skin_tone_of(draft.skin_tone),
         confirmation=confirmation_of(draft.confirmation),
@@ -187,5 +190,5 @@ def _malignancy(draft: Draft, unread: Unread) -> str:
     try:
         return malignancy_of(draft.malignancy, draft.diagnosis.label)
     except KeyError:
-        unread.note("malignancy", draft.malignancy, "")
+        unread.note("malignancy", draft.malignancy)
         return ""

@@ -1,4 +1,4 @@
-"""Derm7pt (the seven-point checklist set) as published: meta/meta.csv and meta/{train,valid,test}_indexes.csv.
+"""Derm7pt (the seven-point checklist set): meta/meta.csv and meta/{train,valid,test}_indexes.csv.
 
 Each case has a dermoscopic picture (column `derm`) and, for most, a clinical one (`clinic`); both are read,
 as one lesion. The index files name rows of meta.csv, counted from 0. Written from the publishers' code and
@@ -39,7 +39,7 @@ def _rows(cfg: SourceConfig, folder: Path, dataset: str) -> Rows:
     names: dict[int, list[str]] = {}
     for split, file in INDEXES.items():
         if (path.parent / file).is_file():
-            for number, row in read_table(path.parent / file, dataset, ("indexes",)):
+            for _, row in read_table(path.parent / file, dataset, ("indexes",)):
                 names.setdefault(int(row["indexes"]), []).append(split)
     pictures = [
         (number, {**row, "file": row[name], "picture": name, "split": joined(names.get(place, []))})

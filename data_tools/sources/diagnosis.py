@@ -1,4 +1,4 @@
-"""What a source's words for a diagnosis mean: class, subclass, malignancy. The words are in `diagnoses.yaml`."""
+"""What a source's words for a diagnosis mean: class, subclass, malignancy. Words are in `diagnoses.yaml`."""
 
 from __future__ import annotations
 

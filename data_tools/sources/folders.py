@@ -32,7 +32,7 @@ def folder(cfg: SourceConfig) -> Adapter:
 
 
 def dermnet(cfg: SourceConfig) -> Adapter:
-    """DermNet: train/ and test/ with a folder per group of diseases; the file name begins with the disease."""
+    """DermNet: train/ and test/ with a folder per group of diseases; file names begin with the disease."""
     return Adapter(rows=image_rows, draft=_dermnet, file_of=itemgetter("file"), domain="clinical")
 
 
@@ -47,9 +47,9 @@ def sd198(cfg: SourceConfig) -> Adapter:
 
 
 def skinl2(cfg: SourceConfig) -> Adapter:
-    """SKINL2: a folder per class with NUMBER_Dermatoscopic, or NUMBER_VIEW_Dermatoscopic of the same lesion.
+    """SKINL2: NUMBER[_VIEW]_Dermatoscopic in Dermatoscopic/CLASS/ (v1) or NUMBER/CLASS/Dermatoscopic/.
 
-    Pictures of the light field (other names) are refused.
+    Pictures of the light fields (other names) are refused.
     """
     return Adapter(rows=image_rows, draft=_skinl2, file_of=itemgetter("file"), domain="dermoscopic")
 
@@ -84,8 +84,9 @@ def _skinl2(row: Row) -> Draft:
     name = SKINL2_VIEW.match(row["stem"])
     if name is None:
         raise BadRowError("file name is not NUMBER_Dermatoscopic: no picture of the dermatoscope")
+    folders = [name for name in row["file"].split("/")[:-1] if name.lower() != "dermatoscopic"]
     return Draft(
         image_id=row["stem"],
-        diagnosis=diagnosis_of(row["folder"].replace("_", " ")),
+        diagnosis=diagnosis_of(folders[-1].replace("_", " ") if folders else ""),
         lesion_id=f"SKINL2_{name['lesion']}",
     )

@@ -1,9 +1,9 @@
-"""Exports of the ISIC archive: metadata.csv of the gallery, of a collection, of the `isic` command or its API.
+"""Exports of the ISIC archive: metadata.csv of the gallery, of a collection or of the `isic` command.
 
 Older and newer exports name their columns differently (diagnosis or diagnosis_1..5; anatom_site_general or
-anatom_site_1..5; image_type or dermoscopic_type); the first that is filled counts, the most specific diagnosis
-first. `collection` says which of the collections below it is: their name, licence and imaging domain are
-used where the table does not tell. Lesion and patient ids (IL_..., IP_...) are those of the whole archive,
+anatom_site_1..5; image_type or dermoscopic_type); the first that is filled counts, the most specific
+diagnosis first. `collection` says which of the collections below it is: their name, licence and imaging
+domain are used where the table does not tell. Lesion and patient ids (IL_..., IP_...) are those of the whole archive,
 so copies of one lesion in two collections stay on one side of a split.
 
 Checked on a real export (MILK10k, columns of 2025); the older columns are those that the archive's data
@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_tools.config import SourceConfig
-from data_tools.sources.adapter import Adapter, Draft, first, table_rows
-from data_tools.sources.base import BadRowError, Row
+from data_tools.sources.adapter import Adapter, Draft, Rows, first, table_rows
+from data_tools.sources.base import BadRowError, Row, read_table, select
 from data_tools.sources.diagnosis import Diagnosis, diagnosis_of
 from mmfm.errors import ConfigError
 from mmfm.taxonomy import BENIGN, MALIGNANT, PRECANCEROUS
@@ -27,7 +27,8 @@ ID = ("isic_id", "image_name", "name", "image", "_id")
 FILE = ("filename", *ID)
 # The most specific first. Of `diagnosis_4` "Nevus, NOS, Compound" is more than `diagnosis_3` "Nevus".
 DIAGNOSIS = (
-    "diagnosis_5", "diagnosis_4", "diagnosis_3", "iddx_5", "iddx_4", "iddx_3", "diagnosis", "diagnosis_2", "iddx_2",
+    "diagnosis_5", "diagnosis_4", "diagnosis_3", "iddx_5", "iddx_4", "iddx_3", "diagnosis", "diagnosis_2",
+    "iddx_2",
 )  # fmt: skip
 MALIGNANCY = ("diagnosis_1", "benign_malignant", "iddx_1")
 SITE = ("anatom_site_special", "anatom_site_general", "anatom_site_5", "anatom_site_4", "anatom_site_3",
@@ -60,7 +61,7 @@ def adapter(cfg: SourceConfig) -> Adapter:
         return _draft(row, photo)
 
     return Adapter(
-        rows=table_rows(METADATA, ()),
+        rows=_rows,
         draft=draft,
         file_of=lambda row: first(row, FILE),
         license=license,
@@ -72,6 +73,15 @@ def adapter(cfg: SourceConfig) -> Adapter:
 def dataset_of(cfg: SourceConfig) -> str:
     """The name that records carry where the recipe gives none."""
     return COLLECTIONS[cfg.collection][0] if cfg.collection in COLLECTIONS else "isic"
+
+
+def _rows(cfg: SourceConfig, folder: Path, dataset: str) -> Rows:
+    """Rows of the export; of all exports in the folders below, where there is none at the top."""
+    beside = sorted(folder.glob(f"*/{METADATA[0]}"))
+    if cfg.metadata or not beside or any((folder / name).is_file() for name in METADATA):
+        return table_rows(METADATA, ())(cfg, folder, dataset)
+    rows = [row for path in beside for _, row in read_table(path, dataset, ())]
+    return select(list(enumerate(rows, start=2)), cfg, dataset, beside[0])
 
 
 def _paired(dataset: str, row: Row) -> str:
@@ -96,9 +106,9 @@ def _draft(row: Row, photo: str) -> Draft:
 
 
 def _diagnosis(row: Row) -> Diagnosis:
-    """The most specific diagnosis that is known to us. Raises `BadRowError` for that of the first column else.
+    """The most specific diagnosis that we know: a finer term than that falls back to the one beside it.
 
-    A newer, finer term than we know falls back to the coarser one beside it.
+    Raises `BadRowError` where none is known, and where the finest is outside the eight classes.
     """
     refused: BadRowError | None = None
     for name in DIAGNOSIS:
@@ -115,7 +125,7 @@ def _diagnosis(row: Row) -> Diagnosis:
 
 
 def _with_malignancy(diagnosis: Diagnosis, word: str) -> Diagnosis:
-    """The diagnosis with the malignancy that its row says: "indeterminate" is pre-cancerous of a keratosis alone."""
+    """The diagnosis with its row's malignancy: "indeterminate" is pre-cancerous of a keratosis alone."""
     if word in (BENIGN, MALIGNANT):
         return replace(diagnosis, malignancy=word)
     if word.startswith("indeterminate") and diagnosis.malignancy != PRECANCEROUS:

@@ -15,6 +15,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def review(records: Sequence[Record]) -> Iterator[str]:
         if PATCHED not in record.extras and record.extras[REFERENCE_LABEL] != CODES[record.label]
     )
     for (label, matched), count in sorted(counts.items()):
-        yield f"{count} rows have label {label} and a class that means {matched}; they are taken for {matched}"
+        yield f"{count} rows have label {label} and a class that means {matched}; {matched} counts"
 
 
 def _name(cfg: SourceConfig) -> str:
@@ -93,9 +94,13 @@ def _rows(cfg: SourceConfig, folder: Path, dataset: str) -> Rows:
     if len(files) < len(listed):
         raise DataError(f"{dataset}: {labels} has {len(listed) - len(files)} ids twice")
     split_of = _splits(folder, dataset)
-    missing = [row["id"] for row in rows if row["id"] not in files] + sorted(files.keys() - {r["id"] for r in rows})
+    missing = [row["id"] for row in rows if row["id"] not in files] + sorted(
+        files.keys() - {r["id"] for r in rows}
+    )
     if missing:
-        raise DataError(f"{dataset}: {len(missing)} ids are in one of {mapping} and {LABELS}, first {missing[0]!r}")
+        raise DataError(
+            f"{dataset}: {len(missing)} ids are in one of {mapping} and {LABELS}, first {missing[0]!r}"
+        )
     for row in rows:
         row["file"], row["file_label"] = files[row["id"]]
         row["split"] = split_of.get(row["id"], "")
@@ -115,11 +120,15 @@ def _splits(folder: Path, dataset: str) -> dict[str, str]:
 def _table(path: Path, dataset: str, width: int) -> Iterator[list[str]]:
     """Rows of a file without header; white space around values, also the non-breaking, goes."""
     if not path.is_file():
-        raise DataError(f"{dataset}: {path} not found: the folder of a reference data set holds {MAPPING}, {LABELS}")
+        raise DataError(
+            f"{dataset}: {path} not found: the folder of a reference data set holds {MAPPING}, {LABELS}"
+        )
     with path.open(newline="", encoding="utf-8-sig") as file:
         for number, row in enumerate(csv.reader(file), start=1):
             if len(row) != width:
-                raise DataError(f"{dataset}: {path}, row {number}: {len(row)} columns where {width} are meant")
+                raise DataError(
+                    f"{dataset}: {path}, row {number}: {len(row)} columns where {width} are meant"
+                )
             yield [" ".join(value.split()) for value in row]
 
 
@@ -140,7 +149,9 @@ def _draft(row: Row) -> Draft:
     native, subclass = (_words(row[name], malignancy) for name in ("class", "subclass"))
     return Draft(
         image_id=row["id"],
-        diagnosis=Diagnosis(label, native, _known_words(subclass, label), named.name if named else "", malignancy),
+        diagnosis=Diagnosis(
+            label, native, _known_words(subclass, label), named.name if named else "", malignancy
+        ),
         description=_description(row["description"]),
         extras={
             REFERENCE_LABEL: CODES[int(row["label"])],
@@ -149,6 +160,7 @@ def _draft(row: Row) -> Draft:
     )
 
 
+@cache
 def _words(value: str, malignancy: str) -> str:
     """A class in plain words: commas back in place, without "NOS" and a malignancy that is said elsewhere.
 
@@ -161,6 +173,7 @@ def _words(value: str, malignancy: str) -> str:
     return re.sub(r", nos\b", "", words)
 
 
+@cache
 def _known_words(subclass: str, label: int) -> str:
     """Our words for a subclass that we know as one of this class; any other as it is."""
     try:

@@ -30,7 +30,8 @@ DERM12345_CODES = {  # leaf of the publishers' tree: its words
     "acb": "acral nevus", "ccb": "congenital nevus", "mcb": "dermal nevus", "cb": "compound nevus",
     "bdb": "blue nevus", "db": "dermal nevus", "ajb": "acral nevus", "cjb": "congenital nevus",
     "jb": "junctional nevus", "acd": "dysplastic nevus", "ccd": "dysplastic nevus", "cd": "dysplastic nevus",
-    "ajd": "dysplastic nevus", "srjd": "reed or spitz nevus", "jd": "dysplastic nevus", "rd": "recurrent nevus",
+    "ajd": "dysplastic nevus", "srjd": "reed or spitz nevus", "jd": "dysplastic nevus",
+    "rd": "recurrent nevus",
     "lm": "lentigo maligna", "lmm": "lentigo maligna melanoma", "anm": "acral nodular melanoma",
     "alm": "acral lentiginous melanoma", "mel": "melanoma", "bcc": "basal cell carcinoma",
     "ak": "actinic keratosis", "bd": "bowen disease", "scc": "squamous cell carcinoma",
@@ -42,8 +43,9 @@ DERM12345_CODES = {  # leaf of the publishers' tree: its words
 }  # fmt: skip
 BCN20000 = ("bcn_filename", "diagnosis", "lesion_id")
 BCN20000_CODES = {
-    "NV": "melanocytic nevus", "MEL": "melanoma", "BCC": "basal cell carcinoma", "BKL": "benign keratosis-like lesion",
-    "AK": "actinic keratosis", "SCC": "squamous cell carcinoma", "DF": "dermatofibroma", "VASC": "vascular lesion",
+    "NV": "melanocytic nevus", "MEL": "melanoma", "BCC": "basal cell carcinoma",
+    "BKL": "benign keratosis-like lesion", "AK": "actinic keratosis", "SCC": "squamous cell carcinoma",
+    "DF": "dermatofibroma", "VASC": "vascular lesion",
 }  # fmt: skip
 SPLITS = {"train": TRAIN, "test": TEST}
 
@@ -80,7 +82,7 @@ def derm12345(cfg: SourceConfig) -> Adapter:
 
 
 def bcn20000(cfg: SourceConfig) -> Adapter:
-    """bcn20000_metadata.csv of the release; `split` is its own. Test rows have no diagnosis and are refused."""
+    """bcn20000_metadata.csv of the release, with its split. Rows without a diagnosis are refused."""
     return Adapter(
         rows=table_rows(("bcn20000_metadata.csv", "bcn_20k_train.csv"), BCN20000),
         draft=_bcn20000,

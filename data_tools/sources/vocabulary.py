@@ -60,6 +60,11 @@ def sex_of(value: str) -> str:
     return _SEX.get(value.strip().lower(), "")
 
 
+def unread_age(value: str) -> bool:
+    """Whether `value` is meant to be an age, and is none that can be read."""
+    return bool(known(value)) and age_of(value) is None and known(value) not in ("0", "0.0")
+
+
 def age_of(value: str) -> float | None:
     """Years, or None. Zero stands for "not known" in several public tables, so it counts as that."""
     try:

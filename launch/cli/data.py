@@ -34,8 +34,11 @@ def add(commands: Any) -> None:
     verify.add_argument("folder", type=Path, help="folder of shards")
     verify.add_argument("--decode", action="store_true", help="decode every image as well")
     verify.set_defaults(run=run_verify)
-    stats = add_command(actions, "stats", "count samples by split, dataset, domain and class")
+    stats = add_command(
+        actions, "stats", "count samples, classes, metadata, licences, notes and their audit, images"
+    )
     stats.add_argument("folder", type=Path, help="folder of shards")
+    stats.add_argument("--json", action="store_true", help="print all counts as JSON")
     stats.set_defaults(run=run_stats)
     _add_ls(actions)
     demo = add_command(
@@ -129,7 +132,7 @@ def run_stats(args: argparse.Namespace) -> int:
     """Print counts."""
     from data_tools.shards import print_stats
 
-    print_stats(args.folder)
+    print_stats(args.folder, as_json=args.json)
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from launch.cli import audit
+from launch.cli import audit, graph
 from launch.cli.words import add_command, add_recipe, at_least
 
 WRITE = """\
@@ -57,6 +57,7 @@ def add(commands: Any) -> None:
     show.add_argument("--prompts", action="store_true", help="print also what language models are asked")
     show.set_defaults(run=run_show)
     audit.add(actions)
+    graph.add(actions)
 
 
 def run_write(args: argparse.Namespace) -> int:
@@ -88,12 +89,11 @@ def run_write(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the table of a store."""
-    from rich.console import Console
-
     from data_tools.notes.listing import Listing
+    from launch.watching.statustable import status_console
 
     listing = Listing.of(args.store)
-    Console().print(listing.table())
+    status_console().print(listing.table())
     for line in listing.remarks():
         print(line)
     return 0

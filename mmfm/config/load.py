@@ -119,6 +119,9 @@ def check_values(config: Any, prefix: str = "") -> None:
         entries = value if isinstance(value, list) else [value]
         for entry in filter(is_dataclass, entries):
             check_values(entry, f"{name}.")
+        for key, entry in value.items() if isinstance(value, dict) else ():
+            if is_dataclass(entry):
+                check_values(entry, f"{name}.{key}.")
         if not is_dataclass(value) and value != "???":
             _check_value(name, value, spec.metadata)
 

@@ -58,9 +58,9 @@ def _notes_of(name: str, there: Sequence[str]) -> list[str]:
 
 def _whole(name: str, strategies: Sequence[str], writer: str, there: Sequence[str]) -> list[str]:
     notes = [note for note in there if _belongs(note, strategies, writer)]
-    if not notes:
+    if set(notes) <= set(WITHOUT_WRITER):  # M alone is no mixture
         raise ConfigError(
-            f"data.notes: {name} mixes all notes of {', '.join(strategies)}"
+            f"data.notes: {name} mixes all notes of {', '.join(WHOLE['whole'])}"
             f"{f' by {writer}' if writer else ''}, and the shards have none of these; they have the notes "
             f"{', '.join(there) or 'of no strategy'}"
         )

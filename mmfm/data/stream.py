@@ -244,7 +244,14 @@ def open_stream(
     notes = None
     if tokenizer is not None:
         notes = _open_notes(config, split, tokenizer, encode, encode_key, device, tick)
-        kept &= notes.tokens.has.any(axis=1) | np.isin(np.arange(len(split)), list(notes.tokens.damaged))
+        noted = notes.tokens.has.any(axis=1) | np.isin(np.arange(len(split)), list(notes.tokens.damaged))
+        if not noted.all() and batching.rank == 0:
+            wanted = ", ".join(name for name, share in config.notes.items() if share > 0)
+            say(
+                f"{(~noted).sum()} of {len(split)} samples of split {config.split!r} have none of the notes "
+                f"{wanted}: they are left out"
+            )
+        kept &= noted
     if not kept.any():
         raise DataError(
             f"split {config.split!r} of {config.shards} has no sample with one of the notes "

@@ -76,6 +76,7 @@ def test_no_share_is_lost(shares: dict[str, float]) -> None:
         ("LM-gpt", "lack L1-gpt, L2-gpt"),
         ("whole", "L1, L2, S1, D1, and the shards have none of these; they have the notes M, OL"),
         ("whole-gpt", "by gpt"),
+        ("whole_all", "L1, L2, S1, D1, and the shards have none of these"),
     ],
 )
 def test_what_the_shards_lack_is_named(name: str, message: str) -> None:

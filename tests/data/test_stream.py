@@ -131,6 +131,17 @@ def test_notes_are_chosen_by_share_among_those_there(data_config: DataConfig, to
     assert chosen[True, True] / (chosen[True, True] + chosen[True, False]) == pytest.approx(0.9, abs=0.06)
 
 
+def test_samples_without_a_wanted_note_are_left_out_and_counted(
+    data_config: DataConfig, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they are where the audit has refused all that was written for them."""
+    with open_stream(replace(data_config, notes={"D": 1.0}), tokenizer, Batching(2), seed=0) as stream:
+        having = [s for s in range(len(stream.split)) if "D" in stream.split.read_record(s).notes]
+        assert sorted(stream.order.samples(0, stream.epoch_length)) == having
+        left = len(stream.split) - len(having)
+    assert having and f"{left} of {len(stream.split)} samples" in capsys.readouterr().err
+
+
 def test_choose_notes_takes_the_only_one() -> None:
     has = np.array([[True, False], [False, True]] * 50)
     chosen = choose_notes(np.array([0.01, 0.99]), has, 0, np.arange(100))

@@ -63,6 +63,7 @@ def test_search_equals_its_definition(seed: int, limit: int) -> None:
     hashes = rng.integers(0, 2**63, (30, 4), dtype=np.uint64)
     hashes[5] = hashes[9]
     hashes[7] = hashes[11] ^ np.uint64(0b1011)
+    found = near_pairs(hashes[:, None], limit)
     expected = [
         (i, j, distance)
         for i in range(30)
@@ -70,20 +71,61 @@ def test_search_equals_its_definition(seed: int, limit: int) -> None:
         if (distance := sum(int(a ^ b).bit_count() for a, b in zip(hashes[i], hashes[j], strict=True)))
         <= limit
     ]
-    assert sorted(near_pairs(hashes, limit)) == expected
+    assert [tuple(pair) for pair in found.tolist()] == expected
 
 
 def test_search_crosses_blocks() -> None:
-    hashes = np.random.default_rng(0).integers(0, 2**63, (700, 4), dtype=np.uint64)
-    hashes[[3, 299, 650]] = hashes[3]
-    assert near_pairs(hashes, 10) == [(3, 299, 0), (3, 650, 0), (299, 650, 0)]
+    hashes = np.random.default_rng(0).integers(0, 2**63, (4700, 1, 4), dtype=np.uint64)
+    hashes[[3, 299, 4650]] = hashes[3]
+    assert near_pairs(hashes, 10).tolist() == [[3, 299, 0], [3, 4650, 0], [299, 4650, 0]]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(60, 130))
+def test_of_a_pairs_orientations_the_nearest_counts(seed: int, limit: int) -> None:
+    hashes = np.random.default_rng(seed).integers(0, 2**63, (12, 8, 4), dtype=np.uint64)
+    expected = {
+        (i, j): nearest
+        for i in range(12)
+        for j in range(i + 1, 12)
+        if (nearest := int(np.bitwise_count(hashes[i] ^ hashes[j, 0]).sum(axis=1).min())) <= limit
+    }
+    assert {(i, j): distance for i, j, distance in near_pairs(hashes, limit).tolist()} == expected
+
+
+@pytest.mark.parametrize("turn", list(Image.Transpose))
+def test_mirrored_and_turned_copies_are_found_if_asked_for(tmp_path: Path, turn: Image.Transpose) -> None:
+    paths = [tmp_path / name for name in ("other.png", "original.png", "turned.jpg")]
+    scene(2).save(paths[0])
+    scene(1).save(paths[1])
+    scene(1).transpose(turn).resize((100, 100)).save(paths[2], quality=80)
+    for order in (paths, paths[::-1]):
+        names = {order.index(paths[1]), order.index(paths[2])}
+        [(i, j, _)] = find_duplicates(order, ["set"] * 3, DedupConfig(turned=True))
+        assert {i, j} == names
+        assert find_duplicates(order, ["set"] * 3, DedupConfig()) == []
+
+
+def test_a_copy_that_exif_turns_is_a_copy(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    scene(1).save(tmp_path / "a.jpg")
+    scene(1).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "b.jpg", exif=exif)
+    assert len(find_duplicates([tmp_path / "a.jpg", tmp_path / "b.jpg"], ["x", "x"], DedupConfig())) == 1
+
+
+def test_images_over_the_limit_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene(1).save(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("it was decoded"))
+    assert (
+        find_duplicates([tmp_path / "a.png"] * 2, ["x", "x"], DedupConfig(), max_pixels=160 * 160 - 1) == []
+    )
 
 
 @pytest.mark.parametrize(("side", "words"), [(8, 1), (16, 4), (12, 3)])
 def test_hash_fills_whole_words(tmp_path: Path, side: int, words: int) -> None:
     scene(1).save(tmp_path / "a.png")
     bits = difference_hash(tmp_path / "a.png", side)
-    assert bits is not None and bits.shape == (words,) and bits.dtype == np.uint64
+    assert bits is not None and bits.shape == (1, words) and bits.dtype == np.uint64
 
 
 def test_impossible_settings(tmp_path: Path) -> None:

@@ -128,3 +128,67 @@ def test_impossible_shares(shares: dict[str, float]) -> None:
 
 def test_no_records() -> None:
     assert assign_splits([], [], SplitConfig()) == []
+
+
+def published(dataset: str, image: str, split: str, **groups: str) -> Record:
+    return Record(dataset, image, "", label=0, extras={"split": split} if split else {}, **groups)
+
+
+KEPT = SplitConfig(published=True)
+
+
+@given(cases(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_published_splits_never_part_a_group(case: Case, data: st.DataObject) -> None:
+    records, held, pairs = case
+    names = st.sampled_from(("", "train", "val", "test", "val+test"))
+    for record in records:
+        if split := data.draw(names):
+            record.extras["split"] = split
+    splits = assign_splits(records, held, KEPT, pairs)
+    sides = defaultdict(set)
+    for group, split in zip(group_records(records, pairs), splits, strict=True):
+        sides[group].add(split)
+    assert all(len(side - {""}) <= 1 for side in sides.values())
+    heldout = {split for split, out in zip(splits, held, strict=True) if out}
+    assert heldout <= {"test", ""}
+
+
+def test_a_published_split_is_kept_and_others_are_dealt(capsys: pytest.CaptureFixture[str]) -> None:
+    given_names = [*(["train"] * 5), *(["val"] * 3), *(["test"] * 4), ""]
+    records = [published("one", str(i), name) for i, name in enumerate(given_names)]
+    free = [Record("two", str(i), "", label=0) for i in range(10)]
+    splits = assign_splits([*records, *free], [False] * 23, KEPT)
+    assert splits[:13] == given_names  # what the publishers left out stays out
+    assert Counter(splits[13:]) == {"train": 7, "val": 1, "test": 2}
+    assert not capsys.readouterr().err
+    assert assign_splits(records, [False] * 13, SplitConfig()) != given_names  # only on request
+
+
+def test_a_lesion_on_two_published_sides_goes_to_one_and_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    records = [
+        published("one", "0", "train", lesion_id="L"),
+        published("one", "1", "test", lesion_id="L"),
+        published("one", "2", "train", patient_id="P"),
+        published("one", "3", "val", patient_id="P"),
+        published("one", "4", "", patient_id="P"),
+        published("one", "5", "train"),
+    ]
+    assert assign_splits(records, [False] * 6, KEPT) == ["test", "test", "val", "val", "val", "train"]
+    assert "2 groups of one lesion, patient or picture stand on two sides" in capsys.readouterr().err
+
+
+def test_a_published_split_that_overlaps_is_dealt_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["train"] * 14 + ["val"] * 2 + ["val+test"] * 4
+    records = [published("seven", str(i), name) for i, name in enumerate(names)]
+    splits = assign_splits(records, [False] * 20, KEPT)
+    assert splits == assign_splits(records, [False] * 20, SplitConfig())
+    assert (
+        "seven: the published split has 4 records in both val and test: it is split anew"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_published_name_that_is_no_split() -> None:
+    with pytest.raises(ConfigError, match="one-0: published split 'dev' is not one of train, val, test"):
+        assign_splits([published("one", "0", "dev")], [False], KEPT)

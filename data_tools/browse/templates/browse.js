@@ -19,6 +19,8 @@
     });
     form.addEventListener("change", () => form.requestSubmit());
     form.classList.add("live");
+    const narrow = matchMedia("(max-width: 760px)").matches;
+    if (narrow && !form.querySelector(".set")) form.closest("details").open = false;
   }
 
   for (const image of document.querySelectorAll("img")) {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from data_tools.config import AuditConfig
@@ -30,10 +30,18 @@ def audit_notes(pairs: Sequence[Pair], cfg: AuditConfig, workers: int = 0) -> li
     `workers`: processes; 0 is one per core where there are notes enough, 1 stays in this one. What is found
     does not depend on it, nor, but for near-duplicates, on the other notes.
     """
+    audits = [audit for some in audit_chunks(pairs, cfg, workers) for audit in some]
+    return with_duplicates(pairs, audits, cfg)
+
+
+def audit_chunks(pairs: Sequence[Pair], cfg: AuditConfig, workers: int = 0) -> Iterator[list[Audit]]:
+    """The audit of each note by itself, some at a time as they come, in order; `workers` as in `audit_notes`.
+
+    `with_duplicates` completes it.
+    """
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     count = workers or (1 if len(pairs) <= FEW else cores())
-    audits = [one for some in each(partial(_chunk, cfg=cfg), chunks, "auditing notes", count) for one in some]
-    return _with_duplicates(pairs, audits, cfg)
+    yield from each(partial(_chunk, cfg=cfg), chunks, "auditing notes", count)
 
 
 def audit_note(record: Record, note: Note, cfg: AuditConfig) -> Audit:
@@ -65,7 +73,7 @@ def _chunk(pairs: Sequence[Pair], cfg: AuditConfig) -> list[Audit]:
     return [audit_note(record, note, cfg) for record, note in pairs]
 
 
-def _with_duplicates(pairs: Sequence[Pair], audits: list[Audit], cfg: AuditConfig) -> list[Audit]:
+def with_duplicates(pairs: Sequence[Pair], audits: list[Audit], cfg: AuditConfig) -> list[Audit]:
     """The audits with the scores and findings that depend on the other notes of the name."""
     result = list(audits)
     numbers: dict[str, list[int]] = {}

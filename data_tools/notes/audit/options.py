@@ -20,7 +20,7 @@ HEADINGS = {
 }
 _ANY = "|".join((*HEADINGS.values(), "impression", "diagnosis", "malignancy", "conclusion", "class"))
 _SECTION = r"(?:^|(?<=[\s.;,*]))(?:[A-F1-9][).]\s*)?(?P<heading>{heading})\s*\**\s*:\s*\**\s*(?P<value>.*?)"
-_END = rf"(?=[.;\n]|,?\s*(?:[A-F1-9][).]\s*)?(?:{_ANY})\s*:|$)"
+_END = rf"(?=[.;\n]|,?\s*\b(?:[A-F1-9][).]\s*)?(?:{_ANY})\s*:|$)"
 SECTIONS = {
     key: re.compile(_SECTION.format(heading=heading) + _END, re.IGNORECASE)
     for key, heading in HEADINGS.items()

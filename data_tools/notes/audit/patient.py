@@ -18,12 +18,8 @@ def check_patient(mentions: Iterable[Mention], truth: Truth) -> Iterator[Finding
     """What a note claims of the patient and the place of the lesion, and is not known or known otherwise."""
     for mention in mentions:
         if is_claim(mention) and not is_supported(mention, truth):
-            yield Finding(
-                mention.concept.kind,
-                f"says {mention.text}; {_known(mention.concept.kind, truth)}",
-                mention.start,
-                mention.end,
-            )
+            kind = "history" if mention.concept.kind == "diagnosis" else mention.concept.kind
+            yield Finding(kind, f"says {mention.text}; {_known(kind, truth)}", mention.start, mention.end)
 
 
 def is_claim(mention: Mention) -> bool:
@@ -32,6 +28,8 @@ def is_claim(mention: Mention) -> bool:
     if kind == "history":
         denied = mention.assertion == "negated" and mention.concept.name in EVEN_DENIED
         return mention.assertion in ("affirmed", "family", "historical") or denied
+    if kind == "diagnosis":
+        return mention.assertion == "historical"  # "previous melanoma"
     return kind in ("age", "sex", "site", "skin_tone", "confirmation") and mention.claimed
 
 
@@ -43,8 +41,7 @@ def is_supported(mention: Mention, truth: Truth) -> bool:
         case "age":
             return _age(mention, truth)
         case "sex":
-            sex = truth.facts.get("sex", "")
-            return sex == mention.concept.name or sex in (each.name for each in mention.alternatives)
+            return bool(mention.alternatives) or truth.facts.get("sex") == mention.concept.name
         case "site":
             known = truth.sites()
             return any(agree(mention.concept.name, site) for site in known) and (
@@ -54,6 +51,8 @@ def is_supported(mention: Mention, truth: Truth) -> bool:
             return _tone(mention, truth)
         case "confirmation":
             return mention.concept.name == truth.facts.get("confirmation", "").lower()
+        case "diagnosis":
+            return ("history", "personal", "affirmed") in truth.said
         case _:
             return ("history", mention.concept.name, "affirmed") in truth.said
 

@@ -18,17 +18,24 @@ ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
 _WORD = rf"(?:(?:{'|'.join(TENS)})(?:[ ](?:{'|'.join(UNITS[1:10])}))?|(?:{'|'.join(reversed(UNITS))}))"
 _NUMBER = rf"(?P<number>\d{{1,3}}(?:\.\d+)?|{_WORD})"
 _ABOUT = r"(?:(?P<about>about|around|approximately|approx\.?|roughly|nearly|almost|circa|ca\.?)\s+)?"
+_LOW = r"(?:(?P<low>\d{1,3})\s*(?:to|and|or|/|\s)\s*)?"  # "60 to 70"
 AGES = (
-    re.compile(rf"\b{_ABOUT}{_NUMBER}\s*(?P<unit>years?|yrs?|y|months?|weeks?|days?)?[\s./]*(?:old|o)\b"),
-    re.compile(rf"\baged?\b[\s:]*(?:(?:of|is|was|being|patient)[\s:]*)*{_ABOUT}{_NUMBER}\b(?!\s*(?:mm|cm))"),
+    re.compile(
+        rf"\b{_ABOUT}{_LOW}{_NUMBER}\s*(?P<unit>years?|yrs?|yr?|months?|weeks?|days?)?[\s./]*(?:old|o)\b"
+    ),
+    re.compile(rf"\baged?\b[\s:]*(?:(?:of|is|was|being|patient|group|between|from)[\s:]*)*{_ABOUT}{_LOW}{_NUMBER}\b(?!\s*(?:mm|cm))"),
     re.compile(rf"\b{_ABOUT}{_NUMBER}\s*(?P<unit>years?|months?)\s+of\s+age\b"),
     re.compile(rf"\b(?:patient|man|woman|male|female)\s*(?:of|,|\()\s*{_ABOUT}{_NUMBER}\s*(?:years?\b|\)|,)"),
 )
 DECADE = re.compile(rf"\b(?P<part>early|mid|late)?\s*(?P<decade>[1-9]0\s?'?s|{'|'.join(DECADES)})\b")
+ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
+ORDINAL = re.compile(rf"\b(?P<ordinal>{'|'.join(ORDINALS)})\s+decade\b(?:\s+of\s+life)?")
+INITIAL = re.compile(r"\b(?:[Ss]ex|[Gg]ender|SEX|GENDER)\s*:\s*(?P<sex>[MFmf])\b")
 SHORT = re.compile(r"\b(?P<number>\d{2})\s?(?:[yY]/?[oO]?\s?)?(?P<sex>[MF])\b")
 PARTS = {"early": (0, 4), "mid": (3, 7), "late": (5, 9), None: (0, 9)}
 
 _SOME = rf"(?:\d+(?:\.\d+)?|{_WORD}|several|many|few|couple\s+of|some|a|an)"
+SINCE = re.compile(r"\bsince\s+(?:19|20)\d\d\b")
 DURATION = re.compile(rf"\b{_SOME}(?:\s*(?:to|or|,|/|\s)\s*{_SOME})?\s+(?:days?|weeks?|months?|years?|decades?)\b")
 LATER = re.compile(r"(?:\b(?:in|every|within|after|next|follow\s?up|per|each|for the next)\s+(?:the\s+)?(?:next\s+)?)$")
 
@@ -71,7 +78,11 @@ def _ages(text: str) -> Iterator[tuple[int, int, Concept]]:
             unit = groups.get("unit") or "year"
             years /= {"m": 12, "w": 52, "d": 365}.get(unit[0], 1)
             slack = 5.0 if groups["about"] else 0.5
-            yield match.start(), match.end(), Concept("age", match[0], span=(years - slack, years + slack))
+            low = float(groups.get("low") or years)
+            yield match.start(), match.end(), Concept("age", match[0], span=(low - slack, years + slack))
+    for match in ORDINAL.finditer(text):
+        first = 10 * ORDINALS.index(match["ordinal"])
+        yield match.start(), match.end(), Concept("age", match[0], span=(first, first + 9))
     for match in DECADE.finditer(text):
         decade = match["decade"]
         first = DECADES.get(decade) or int(decade[:2])
@@ -81,12 +92,17 @@ def _ages(text: str) -> Iterator[tuple[int, int, Concept]]:
 
 
 def _short(text: str) -> Iterator[tuple[int, int, Concept]]:
-    """ "62F"."""
+    """ "62F", "Sex: F"."""
     for match in SHORT.finditer(text):
         years = number_of(match["number"])
         yield match.start("number"), match.end("number"), Concept("age", match["number"], span=(years, years))
-        sex = "female" if match["sex"] == "F" else "male"
-        yield match.start("sex"), match.end("sex"), Concept("sex", sex)
+        yield match.start("sex"), match.end("sex"), _sex(match["sex"])
+    for match in INITIAL.finditer(text):
+        yield match.start("sex"), match.end("sex"), _sex(match["sex"])
+
+
+def _sex(initial: str) -> Concept:
+    return Concept("sex", "female" if initial in "fF" else "male")
 
 
 def _tones(text: str) -> Iterator[tuple[int, int, Concept]]:
@@ -103,6 +119,6 @@ def _type(word: str) -> float:
 
 
 def _durations(text: str) -> Iterator[tuple[int, int, Concept]]:
-    for match in DURATION.finditer(text):
+    for match in (*DURATION.finditer(text), *SINCE.finditer(text)):
         if not LATER.search(text[: match.start()]):
             yield match.start(), match.end(), Concept("history", "duration")

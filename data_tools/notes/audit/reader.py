@@ -7,6 +7,8 @@ that a cue does not reach over a comma to another topic.
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,7 +26,7 @@ RULES = Path(__file__).with_name("context.yaml")
 GROUP = "mentions"
 AFFIRMED = "affirmed"
 # Of several categories the first decides; NEGATED and UNCERTAIN go by their places.
-ORDER = ("UNKNOWN", "FAMILY", "HISTORICAL", "HYPOTHETICAL")
+ORDER = ("UNKNOWN", "FAMILY", "HISTORICAL", "OTHERS", "HYPOTHETICAL")
 BETWEEN = frozenset({",", "or", "/", "and", "a", "an", "the", "vs", "versus", ".", "either"})
 DETERMINERS = frozenset(
     "the his her their a left right upper lower mid central of on patient s : ( , and or at over from".split()
@@ -32,6 +34,31 @@ DETERMINERS = frozenset(
 CAREFUL = frozenset("back sole face head hand hip temple crown calf gum vertex brow shin breast neck lip".split())
 NEGATIVE = frozenset({"no", "not", "none", "absent", "negative", "unlikely", "excluded"})
 POSITIVE = frozenset({"yes", "present", "positive", "confirmed", "likely"})
+
+
+DIAGNOSTIC = frozenset({"diagnosis", "malignancy"})
+# Cues that reach over a whole list or clause; what begins a new clause; what links a finding to a diagnosis.
+OPEN = re.compile(r"differential|consideration|alternative|whether|\bif\b|question|possibility|doubt|unclear|certain")
+CLAUSE = re.compile(
+    r"\b(?:(?:this|it|which|that|lesion|diagnosis|findings?|picture|image|and|is)(?:\s\w+){0,2}?\s"
+    r"(?:is|was|are|were|shows?|represents?|corresponds?|belongs?)|is an?|was an?|and the|diagnosed (?:as|with)|"
+    r"classified as|known (?:as|to be)|overall)\b"
+)
+VERB = re.compile(
+    r"\b(?:suggests|suggesting|favors|favoring|indicates|indicating|supports|supporting|confirms|confirming|"
+    r"points|pointing|speaks|argues|represents|representing|makes|fits|fitting|identifies|establishes)\b"
+)
+LINK = re.compile(
+    r"\b(?:consistent|compatible|in keeping|in line|typical|characteristic|diagnostic|classic|suggestive|as expected)"
+    r"\s(?:with|of|for)\b"
+)
+SIGNS = re.compile(
+    r"\b(?:features?|signs?|findings?|criteri(?:a|on)|structures?|evidence|characteristics?|patterns?|changes?|"
+    r"indications?|aspects?|elements?|clues?|hallmarks?|anything|it)\b"
+)
+
+
+GAP = 3  # most words between the members of a list that one cue is about
 
 
 @dataclass(frozen=True)
@@ -57,8 +84,10 @@ class Reader:
 
     def __init__(self) -> None:
         import spacy
-        from medspacy.context import ConText
         from spacy.matcher import PhraseMatcher
+
+        with warnings.catch_warnings():  # medspaCy switches off all warnings, for everybody
+            from medspacy.context import ConText
 
         self._nlp = spacy.blank("en")
         self._nlp.tokenizer = NoteTokenizer(self._nlp.vocab)
@@ -102,7 +131,8 @@ class Reader:
         for first, last, concept in _in_tokens(doc, quantities(text)):
             concepts[first, last] = concept
         spans = [Span(doc, *place, label=concept.kind) for place, concept in concepts.items()]
-        return [(span, concepts[span.start, span.end]) for span in filter_spans(spans)]
+        longest = [(span, concepts[span.start, span.end]) for span in filter_spans(spans)]
+        return [(span, concept) for span, concept in longest if concept.kind != "ignored"]
 
 
 @lru_cache(maxsize=1)
@@ -131,6 +161,8 @@ def _rules() -> Iterator[Any]:
                 yield ConTextRule(
                     literal,
                     entry["category"],
+                    # spaCy warns of a matcher without any pattern, at every note: one rule is a pattern.
+                    pattern=[{"LOWER": literal}] if literal == "non" else None,
                     direction=entry["direction"].upper(),
                     max_scope=entry.get("within"),
                     allowed_types=kinds,
@@ -178,18 +210,59 @@ def _mention(doc: Any, span: Any, concept: Concept, found: list[tuple[Any, Conce
 
 
 def _reaches(doc: Any, cue: Any, span: Any, found: list[tuple[Any, Concept]]) -> bool:
-    """Whether a cue before the term is about it: "no network, melanoma" denies the network alone.
+    """Whether a denial or doubt is about the term; cues of other categories always are."""
+    if cue.category not in ("NEGATED", "UNCERTAIN"):
+        return True
+    first, last = cue.modifier_span
+    kinds = DIAGNOSTIC if span.label_ in DIAGNOSTIC else {span.label_}
+    peers = [other for other, _ in found if other.label_ in kinds]
+    if last <= span.start:
+        text = doc[first:last].text.lower()
+        return bool(OPEN.search(text)) or _reaches_on(doc, cue, span, peers)
+    return _reaches_back(doc, cue, span, peers)
 
-    Over a comma a cue reaches only from one term to the next of its kind ("no melanoma, nevus or lentigo").
+
+def _reaches_on(doc: Any, cue: Any, span: Any, peers: list[Any]) -> bool:
+    """ "No network, melanoma" denies the network alone; "no ulceration and is a melanoma" the ulceration.
+
+    Over a comma a cue reaches only from one term to the next of its kind: "no melanoma, nevus or lentigo".
     """
     first, last = cue.modifier_span
-    if last > span.start or cue.category not in ("NEGATED", "UNCERTAIN") or "differential" in doc[first:last].text.lower():
+    between = doc[last : span.start].text.lower()
+    if CLAUSE.search(between) or (cue.category == "NEGATED" and _is_link(between)):
+        return False
+    if doc[first:last].text.lower() == "no" and doc[last].text in (",", ":"):
+        return False  # an answer: "Is it benign? No: ..."
+    before = [other for other in peers if last <= other.start < span.start]
+    if before:
+        gap = [token.lower_ for token in doc[before[-1].end : span.start]]
+        return ":" not in gap and (len(gap) <= GAP or bool({"or", "nor"} & set(gap[:2])))
+    if span.label_ == "history" and ":" not in between:  # "no ulceration, bleeding or crusts"
+        return all(len(part.split()) <= GAP for part in between.split(","))
+    return not {",", ":"} & {token.text for token in doc[last + 1 : span.start]} and doc[last].text != ","
+
+
+def _is_link(between: str) -> bool:
+    """ "Without ulceration typical of melanoma" claims one, "without features typical of melanoma" does not."""
+    if VERB.search(between):
         return True
-    commas = [at for at in range(last, span.start) if doc[at].text == ","]
-    if not commas:
-        return True
-    kinds = {"diagnosis", "malignancy"} if span.label_ in ("diagnosis", "malignancy") else {span.label_}
-    return any(other.label_ in kinds and last <= other.start < commas[0] for other, _ in found)
+    link = LINK.search(between)
+    return bool(link and not SIGNS.search(between[: link.start()]))
+
+
+def _reaches_back(doc: Any, cue: Any, span: Any, peers: list[Any]) -> bool:
+    """ "A nevus is seen and melanoma is excluded" excludes the melanoma alone, "nevus or melanoma" both."""
+    first = cue.modifier_span[0]
+    nearer = [other for other in peers if span.end <= other.start < first]
+    words = {
+        doc[at].lower_
+        for at in range(span.end, first)
+        if not any(other.start <= at < other.end for other in nearer)
+    }
+    if not nearer:
+        return not words & {"is", "was", "are", "were", "shows", "seen", ";"}
+    several = cue.category == "UNCERTAIN" or doc[first].lower_ not in ("is", "was", "has")
+    return "such" in words or (words <= BETWEEN and (several or "or" in words))
 
 
 def _assertion(doc: Any, span: Any, concept: Concept, cues: list[Any]) -> str:
@@ -200,7 +273,8 @@ def _assertion(doc: Any, span: Any, concept: Concept, cues: list[Any]) -> str:
     for category in ORDER:
         if category in categories:
             return category.lower()
-    if concept.kind == "confirmation" and "CONFIRMED" not in categories:
+    is_heading = span.end < len(doc) and doc[span.end].text == ":"  # "Histology: nevus"
+    if concept.kind == "confirmation" and "CONFIRMED" not in categories and not is_heading:
         return "listed"  # "biopsy" by itself claims nothing
     if "NEGATED" in categories and not _doubted_first(cues, span):
         return "negated"
@@ -240,7 +314,13 @@ def _alternatives(doc: Any, spans: list[Any], mentions: list[Mention]) -> list[M
         between = {
             doc[at].lower_ for first in members[:-1] for at in range(spans[first].end, spans[first + 1].start)
         }
-        if len(different) > 2 or (len(different) == 2 and between & {"or", "/", "vs", "versus"}):
+        if any(mentions[at].assertion == "heading" for at in members):  # "Benign vs malignant: ..."
+            for at in members:
+                result[at] = replace(result[at], assertion="heading")
+        both_sexes = mentions[members[0]].concept.kind == "sex"
+        if len(different) > 2 or (
+            len(different) == 2 and (both_sexes or between & {"or", "/", "vs", "versus"})
+        ):
             for at in members:
                 result[at] = replace(result[at], alternatives=concepts)
     return result

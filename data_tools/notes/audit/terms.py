@@ -19,7 +19,7 @@ from mmfm.taxonomy import CLASSES, CODES, SUBCLASSES, UNKNOWN_LABEL
 
 FILE = Path(__file__).with_name("lexicon.yaml")
 PLAIN = str.maketrans("-‐‑–’‘", "    ''")
-VISIBLE = frozenset({"crusting"})  # what the graph has as a symptom, but a picture shows
+VISIBLE = frozenset({"crusting", "crusts", "chronic sun damage"})  # what the graph has as a symptom, but a picture shows
 SPELLINGS = (
     ("nevus", "naevus"),
     ("nevi", "naevi"),
@@ -36,7 +36,8 @@ SPELLINGS = (
 class Concept:
     """What a term means. `kind` tells which of the other fields hold something.
 
-    kind: "diagnosis", "malignancy", "sex", "age", "site", "skin_tone", "confirmation", "history", "outside", "finding".
+    kind: "diagnosis", "malignancy", "sex", "age", "site", "skin_tone", "confirmation", "history", "outside", "finding",
+    "ignored".
     """
 
     kind: str
@@ -87,6 +88,7 @@ def _entries(content: dict[str, Any]) -> Iterator[tuple[str, Concept, bool]]:
     for kind in ("confirmation", "history", "outside"):
         for value, words in content[kind].items():
             yield from ((word, Concept(kind, value), False) for word in words)
+    yield from ((phrase, Concept("ignored", phrase), False) for phrase in content["ignored"])
     yield from _graph()
 
 
@@ -95,8 +97,8 @@ def _graph() -> Iterator[tuple[str, Concept, bool]]:
     graph = knowledge()
     for kind in ("symptom", "risk factor", "drug"):
         for name in graph.names(kind):
-            if name not in VISIBLE:
-                yield from ((word, Concept("history", name), False) for word in (name, *graph.words(name)))
+            words = [word for word in (name, *graph.words(name)) if word not in VISIBLE]
+            yield from ((word, Concept("history", name), False) for word in words)
     for name in graph.names("finding"):
         yield from ((word, Concept("finding", name), False) for word in (name, *graph.words(name)))
 

@@ -41,7 +41,7 @@ class Bucket:
             return
         async with self._turn:
             self._refill()
-            while self._level < 0:
+            if self._level < 0:
                 await self._sleep(-self._level / self._rate)
                 self._refill()
             self._level -= amount

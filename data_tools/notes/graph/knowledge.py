@@ -70,6 +70,7 @@ class Knowledge:
         self.sources = sources  # full citations
         self._names = {word: name for name, data in graph.nodes(data=True) for word in data["words"]}
         self._names |= {name.lower(): name for name in graph.nodes}
+        self._edges: dict[tuple[str, str], list[Edge]] = {}
 
     def names(self, kind: str) -> list[str]:
         """Names of a kind. Raises `KeyError` for a kind that there is not."""
@@ -104,11 +105,13 @@ class Knowledge:
 
     def edges(self, disease: str, kind: str) -> list[Edge]:
         """What of `kind` goes with a disease: its own statements, or without any those of its class."""
-        own = [edge for edge in self.statements(disease) if edge.kind == kind]
-        parent = self.parent_of(disease)
-        if own or parent is None or kind in self.graph.nodes[disease]["closed"]:
-            return own
-        return self.edges(parent, kind)
+        if (disease, kind) not in self._edges:
+            self._edges[disease, kind] = self._find_edges(disease, kind)
+        return self._edges[disease, kind]
+
+    def own_kinds(self, disease: str) -> tuple[str, ...]:
+        """The kinds of which the file says something for a disease itself, be it that there is nothing."""
+        return tuple(self.graph.nodes[disease]["closed"])
 
     def statements(self, disease: str) -> list[Edge]:
         """The edges that the file has for a disease itself."""
@@ -127,6 +130,13 @@ class Knowledge:
         """The site of a record by the name that the graph has for it, if it has one."""
         site = self.find(record.site)
         return (site,) if site and self.kind_of(site) == "site" else ()
+
+    def _find_edges(self, disease: str, kind: str) -> list[Edge]:
+        own = [edge for edge in self.statements(disease) if edge.kind == kind]
+        parent = self.parent_of(disease)
+        if own or parent is None or kind in self.own_kinds(disease):
+            return own
+        return self.edges(parent, kind)
 
     def _follow(self, start: str, relation: str) -> Iterator[tuple[str, str]]:
         for begin, end, name in self.graph.out_edges(start, data="relation"):

@@ -12,6 +12,8 @@ from data_tools.notes.strategy import UnusableAnswerError
 FENCE = re.compile(r"^```\w*\s*(.*?)\s*(?:```)?$", re.DOTALL)
 MARKDOWN = re.compile(r"\*\*|__|`|^\s{0,3}#{1,6}\s+|^\s*[-*•]\s+", re.MULTILINE)
 LETTER = re.compile(r"(?:^|(?<=[\s;.]))([A-F])[).:]\s+")
+BRACE = re.compile(r"\{")
+MOST_BRACES = 50  # that are tried as the beginning of a JSON object
 THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
@@ -34,17 +36,20 @@ def json_object(answer: str, keys: Sequence[str]) -> dict[str, Any] | None:
     Raises `UnusableAnswerError` for JSON that is broken, or that lacks a key.
     """
     text = unfenced(answer)
-    start = text.find("{")
-    if start < 0:
-        return None
-    try:
-        value, _ = json.JSONDecoder().raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        raise UnusableAnswerError(f"the JSON is broken or cut off: {error.msg}") from error
-    missing = [key for key in keys if key not in value]
-    if missing:
-        raise UnusableAnswerError(f"the JSON lacks {', '.join(missing)}")
-    return dict(value)
+    reason = ""
+    for brace in list(BRACE.finditer(text))[:MOST_BRACES]:
+        try:
+            value, _ = json.JSONDecoder().raw_decode(text, brace.start())
+        except json.JSONDecodeError as error:
+            reason = reason or f"the JSON is broken or cut off: {error.msg}"
+            continue
+        missing = [key for key in keys if key not in value]
+        if not missing:
+            return dict(value)
+        reason = reason or f"the JSON lacks {', '.join(missing)}"
+    if reason and not LETTER.search(text):  # a list may have braces of its own
+        raise UnusableAnswerError(reason)
+    return None
 
 
 def lettered(answer: str, letters: str) -> dict[str, str]:

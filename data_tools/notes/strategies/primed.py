@@ -78,8 +78,8 @@ SENTENCES: Sentences = (
     ("primed background", BACKGROUND),
 )
 TEMPLATE_HASH = hash_of(SENTENCES)
-# What is told of the record: the names and the description of the source say more than the diagnosis, which is
-# all that the drawn facts know of.
+# What is told of the record. The names and the description of the source say more than the diagnosis, and
+# that is all that the drawn facts know of.
 TOLD = ("class", "subclass", "malignancy", "age", "sex", "site", "skin_tone", "confirmation")
 PHRASES = {"finding": "findings", "symptom": "symptoms", "risk factor": "risks", "drug": "drugs"}
 

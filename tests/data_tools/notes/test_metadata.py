@@ -33,6 +33,8 @@ records = st.builds(
     domain=st.just("clinical"),
     label=st.integers(-1, len(CLASSES) - 1),
     subclass=st.sampled_from(("", *SUBCLASSES)),
+    native_class=st.sampled_from(("", "-", "nevus", "melanoma", "naevus cellularis")),
+    matched_subclass=st.sampled_from(("", "blue nevus", "lentigo maligna", "melanoma")),
     malignancy=st.sampled_from(("", *MALIGNANCIES)),
     age=st.one_of(st.none(), st.integers(1, 100).map(float), st.just(0.5)),
     sex=st.sampled_from(("", "male", "female")),
@@ -50,8 +52,11 @@ def note(record: Record) -> str:
 def facts(record: Record) -> list[str]:
     """The words of the record that a note about it has to hold."""
     words = [record.class_name, record.malignancy, record.sex, record.site, record.confirmation]
-    if record.subclass != record.class_name:
-        words.append(record.subclass)
+    names = [record.class_name]
+    for name in (record.subclass, record.native_class, record.matched_subclass):
+        if name != "-" and not any(set(name.split()) <= set(other.split()) for other in names):
+            names.append(name)
+    words += names[1:]
     if record.age is not None:
         words.append(f"{record.age:g}-year-old")
     if record.skin_tone:
@@ -105,7 +110,7 @@ def test_wordings_vary_with_the_key() -> None:
     assert len(texts) > 8
 
 
-def test_full_record_has_three_or_four_sentences() -> None:
+def test_full_record_has_three_to_five_sentences() -> None:
     record = Record(
         "a", "0", "clinical", label=6, subclass="lentigo maligna", malignancy="malignant", age=60, sex="male",
         site="ear", confirmation="histopathology",
@@ -114,6 +119,8 @@ def test_full_record_has_three_or_four_sentences() -> None:
         assert len(re.findall(r"\.(?: |$)", note(replace(record, image_id=str(number))))) == 3
         described = replace(record, image_id=str(number), description=DESCRIPTION)
         assert len(re.findall(r"\.(?: |$)", note(described))) == 4
+        named = replace(described, native_class="malignant melanoma", matched_subclass="melanoma in situ")
+        assert len(re.findall(r"\.(?: |$)", note(named))) == 5
 
 
 def test_provenance_names_the_wordings() -> None:

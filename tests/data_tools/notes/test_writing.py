@@ -15,6 +15,7 @@ from typing import Any
 import fakewriter
 import pytest
 from fakewriter import FakeBackend, agree
+from waiting import until
 
 from data_tools.config import ShardsConfig
 from data_tools.notes import writing
@@ -27,6 +28,7 @@ from mmfm.config import load
 from mmfm.errors import ConfigError, DataError, UserError
 from mmfm.records import Note, Record
 
+RUN_SECONDS = 120.0
 RECIPE = Path(__file__).parents[3] / "configs/data/demo.yaml"
 Recipe = Callable[..., ShardsConfig]
 Fake = Callable[..., FakeBackend]
@@ -76,7 +78,7 @@ def test_what_is_written_is_gathered_and_never_asked_again(recipe: Recipe, fake:
     assert summary.written == 24 and summary.there == 0 and not summary.failed
     assert (summary.tokens_in, summary.tokens_out, summary.cost) == (240, 120, 6.0)
     assert len(model.asked) == len({request.key for request in model.asked}) == 24
-    records, notes = gather(cfg)
+    _, notes = gather(cfg)
     assert all(list(own) == ["M", "S2"] for own in notes)
     texts = {f"A lesion with an even border, number {int(request.key[:12], 16)}." for request in model.asked}
     assert {own["S2"].text for own in notes} == texts
@@ -238,8 +240,9 @@ def test_a_run_without_a_single_note_says_why(recipe: Recipe, fake: Fake) -> Non
     [
         (["notes=[M,K,R]"], "no language model writes these"),
         (["notes=[L1-mine]"], "'mine', but the recipe has default: say writers.mine.backend"),
-        (["writers.default.model="], "writers.default.model is not set"),
-        (["store="], "store is not set"),
+        (["writers.default.model=''"], "writers.default.model is not set"),
+        (["store=''"], "store is not set"),
+        (["writers.default.temperature=3"], r"writers\.default\.temperature=3\.0 must be at most 2"),
         (["notes=[L9]"], "'L9' is not a strategy"),
         (["writers.default.backend=local", "writers.default.model=/no/model"], "/no/model is no folder"),
     ],
@@ -257,8 +260,8 @@ def test_notes_that_nobody_wrote_are_an_error_and_templates_need_no_store(recipe
     with pytest.raises(DataError, match=r"S1 24 of 24\. `mmfm notes write` writes them; it needs the same"):
         gather(recipe("notes=[S1,S2]"))
     with pytest.raises(ConfigError, match="store is not set"):
-        gather(recipe("store="))
-    assert list(gather(recipe("notes=[M,K]", "store="))[1][0]) == ["M", "K"]
+        gather(recipe("store=''"))
+    assert list(gather(recipe("notes=[M,K]", "store=''"))[1][0]) == ["M", "K"]
 
 
 def test_the_control_has_the_note_of_another_lesion(recipe: Recipe, fake: Fake) -> None:
@@ -271,15 +274,16 @@ def test_the_control_has_the_note_of_another_lesion(recipe: Recipe, fake: Fake) 
     for record, own in zip(records, notes, strict=True):
         assert list(own) == ["R", "M", "S2"]
         donor, theirs = by_key[own["R"].provenance["of"]]
-        assert donor.lesion_id != record.lesion_id or not record.lesion_id and donor.key != record.key
+        assert donor.lesion_id != record.lesion_id or (not record.lesion_id and donor.key != record.key)
         assert own["R"].text == theirs[own["R"].provenance["note"]].text
         kinds.add(own["R"].provenance["note"])
     assert kinds == {"M", "S2"}
     assert gather(cfg)[1] == notes
 
 
-def test_after_kill_9_nothing_is_lost_and_nothing_that_counted_is_asked_again(
-    recipe: Recipe, few: Path, tmp_path: Path
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_process_that_is_ended_loses_nothing_and_what_counted_is_not_asked_again(
+    how: signal.Signals, recipe: Recipe, few: Path, tmp_path: Path
 ) -> None:
     cfg, log = recipe(), tmp_path / "asked"
     words = ["notes", "write", str(RECIPE), f"root={few}", f"store={cfg.store}", "notes=[M,S2]"]
@@ -292,15 +296,17 @@ def test_after_kill_9_nothing_is_lost_and_nothing_that_counted_is_asked_again(
     def written() -> set[str]:
         return {entry.key for entry in NoteStore(cfg.store).entries()}
 
-    killed = start("0.05")
-    while killed.poll() is None and len(written()) < 5:
-        pass
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    ended = start("0.1")
+    until(lambda: ended.poll() is not None or len(written()) >= 5, lambda: "no notes", RUN_SECONDS)
+    ended.send_signal(how)
+    said, _ = ended.communicate(timeout=RUN_SECONDS)
     durable, before = written(), log.read_text().split()
-    assert 5 <= len(durable) < 24 and durable <= set(before)
+    assert 5 <= len(durable) < 24 and durable <= set(before), said
+    if how == signal.SIGINT:
+        assert ended.returncode == 130
+        assert f"{len(durable)} new answers are safe in {cfg.store}; the same command goes on" in said
     again = start("0")
-    said, _ = again.communicate()
+    said, _ = again.communicate(timeout=RUN_SECONDS)
     assert again.returncode == 0, said
     after = log.read_text().split()[len(before) :]
     assert f"{24 - len(durable)} notes written, {len(durable)} were there" in said

@@ -1,4 +1,4 @@
-"""What is packed of the notes: lies are refused, listed and counted; the same every time; as the recipe says."""
+"""What is packed of the notes: lies are refused, listed and counted; always the same; as the recipe says."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 
 from data_tools.config import AuditConfig, PackConfig, ServerConfig, ShardsConfig, WriterConfig
 from data_tools.notes.asking import Questions
+from data_tools.notes.audit import engine
 from data_tools.notes.store import Entry, NoteStore
 from data_tools.shards import prepare, print_samples, shard, verdicts, verify, write_share
 from data_tools.shards.inputs import read_samples
-from data_tools.shards.plan import REFUSED_NAME
+from data_tools.shards.plan import AUDITS_NAME, REFUSED_NAME
 from mmfm.data.index import Split
 from mmfm.data.manifest import Manifest
 from mmfm.errors import ConfigError
@@ -164,11 +165,35 @@ def test_the_audit_is_settled_once_for_all_tasks(noted, tmp_path, digests, monke
     shard(noted("alone"))
     config = noted("shared")
     prepare(config)
-    monkeypatch.setattr(verdicts, "audit_notes", None)
+    monkeypatch.setattr(verdicts, "audit_chunks", None)
     for number in (1, 0):
         write_share(config, number, 2)
     shard(config)
     assert digests(tmp_path / "shared") == digests(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"findings": [], "sc', b'{"findings": [], "scores": {}}'])
+def test_an_audit_that_was_interrupted_goes_on(noted, tmp_path, digests, monkeypatch, torn) -> None:
+    shard(noted("alone"))
+    config = noted("killed")
+    monkeypatch.setattr(engine, "CHUNK", 10)
+    audited: list[str] = []
+    true = engine.audit_note
+
+    def audit_some(record, note, cfg):
+        audited.append(note.strategy)
+        if len(audited) == 75:
+            raise KeyboardInterrupt
+        return true(record, note, cfg)
+
+    monkeypatch.setattr(engine, "audit_note", audit_some)
+    with pytest.raises(KeyboardInterrupt):
+        shard(config)
+    with (tmp_path / "killed" / ".parts" / AUDITS_NAME).open("ab") as journal:
+        journal.write(torn)
+    shard(config)
+    assert len(audited) == 75 + (4 * IMAGES - 2) - 70  # those of whole chunks are not audited again
+    assert digests(tmp_path / "killed") == digests(tmp_path / "alone")
 
 
 def test_a_plan_that_was_changed_before_its_first_shard_is_audited_anew(noted, tmp_path, digests) -> None:

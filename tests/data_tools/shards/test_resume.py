@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
+from killed import run_until_killed
 
 from data_tools.config import PackConfig
 from data_tools.shards import build, shard, writer
@@ -18,24 +17,7 @@ from mmfm.errors import ConfigError, DataError
 
 def write_until_killed(config, function: str, call: int) -> None:
     """Run `shard` in a process that is killed by SIGKILL in the given call of a function of the writer."""
-
-    def run() -> None:
-        true, calls = getattr(writer, function), 0
-
-        def counted(*arguments):
-            nonlocal calls
-            calls += 1
-            if calls == call:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return true(*arguments)
-
-        setattr(writer, function, counted)
-        shard(config)
-
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    run_until_killed(lambda: shard(config), writer, function, call)
 
 
 def inodes(folder: Path) -> dict[str, int]:

@@ -190,7 +190,7 @@ def test_stats_count_what_is_there(recipe, tmp_path):
     for split, info in manifest.splits.items():
         part = counted.slices[split, "tiny", "drawn"]
         assert dict(part.labels) == info.by_dataset["tiny"]["drawn"].labels
-        assert part.words["M"].total() == part.samples == info.samples
+        assert part.notes["M"].notes == part.samples == info.samples
         assert part.sizes == {(24, 20): info.samples}
         assert counted.tar_bytes[split] == sum(shard.bytes for shard in info.shards)
 

@@ -1,4 +1,4 @@
-"""Which lesions the page shows, with what of them: a bounded number, spread over notes, findings and classes."""
+"""Which lesions the page shows, and what of them: not too many, spread over notes, findings and classes."""
 
 from __future__ import annotations
 
@@ -60,6 +60,11 @@ class AuditedLesion:
     notes: list[AuditedNote] = field(default_factory=list)
 
     @property
+    def refused(self) -> bool:
+        """Whether one of its notes is."""
+        return any(each.reasons for each in self.notes)
+
+    @property
     def facts(self) -> dict[str, str]:
         """What a writer that is told the metadata is told."""
         return given(self.record)
@@ -74,8 +79,8 @@ class Example:
 
 
 def make_examples(lesions: Sequence[AuditedLesion], max_pixels: int) -> list[Example]:
-    """Examples of the audit, in the order of the lesions; always the same for the same audit."""
-    chosen = sorted(choose(lesions))
+    """Examples of the audit, those with refused notes first; always the same for the same audit."""
+    chosen = sorted(choose(lesions), key=lambda number: (not lesions[number].refused, number))
     examples: list[Example] = []
     left = IMAGE_BYTES
     for number in track(chosen, "drawing examples"):
@@ -101,24 +106,36 @@ def choose(lesions: Sequence[AuditedLesion], limit: int = LESIONS) -> list[int]:
         for bucket in sorted(buckets, key=lambda name: (name[2] != "kind", len(buckets[name]), name)):
             if shown[bucket] > turn:
                 continue  # with lesions that were chosen for something else
-            number = next((n for n in buckets[bucket] if n not in chosen), None)
-            if number is None:
+            left = [number for number in buckets[bucket] if number not in chosen]
+            if not left:
                 continue
-            chosen.append(number)
-            shown.update(of_lesion[number])
+            chosen.append(left[0])
+            shown.update(of_lesion[left[0]])
             if len(chosen) == limit:
                 return chosen
     return chosen
 
 
 def _buckets(lesions: Sequence[AuditedLesion]) -> dict[Bucket, list[int]]:
-    """Numbers of the lesions by what there is to see in one of their notes, mixed by a hash of their keys."""
+    """Numbers of the lesions by what there is to see in one of their notes: class after class in turn, within
+    a class mixed by a hash of their keys."""
     mixed = sorted(range(len(lesions)), key=lambda n: _mixing(lesions[n].record.key))
     buckets: dict[Bucket, list[int]] = {}
     for number in mixed:
         for bucket in _seen(lesions[number]):
             buckets.setdefault(bucket, []).append(number)
-    return buckets
+    return {bucket: _in_turn(members, lesions) for bucket, members in buckets.items()}
+
+
+def _in_turn(numbers: Sequence[int], lesions: Sequence[AuditedLesion]) -> list[int]:
+    """First the first lesion of each class, then the second of each, and so on."""
+    met: Counter[int] = Counter()
+    turns = {}
+    for number in numbers:
+        label = lesions[number].record.label
+        turns[number] = met[label], label
+        met[label] += 1
+    return sorted(numbers, key=turns.__getitem__)
 
 
 def _seen(lesion: AuditedLesion) -> Iterator[Bucket]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from data_tools.notes.audit.findings import Finding
 
@@ -27,7 +28,7 @@ def pieces(text: str, findings: Sequence[Finding]) -> list[Piece]:
     placed = [f for f in findings if 0 <= f.start < f.end <= len(text)]
     cuts = sorted({0, len(text), *(f.start for f in placed), *(f.end for f in placed)})
     found = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         over = tuple(f for f in placed if f.start <= start and end <= f.end)
         found.append(Piece(text[start:end], over, tuple(f for f in over if f.end == end)))
     return found

@@ -71,7 +71,8 @@ def sentences(lesions: Sequence[AuditedLesion], cards: Sequence[ScoreCard]) -> l
     models = dict.fromkeys(model for card in cards for model in card.models if model != "template")
     told = [
         f"{fmt.count(notes)} notes ({names}) on {fmt.count(len(lesions))} images of "
-        f"{fmt.listing(list(datasets))} were held against the metadata of their lesions and the knowledge graph.",
+        f"{fmt.listing(list(datasets))} were held against the metadata of their lesions and the knowledge "
+        "graph.",
         f"Language models that wrote: {fmt.listing(list(models))}." if models else "",
     ]
     if not refused:

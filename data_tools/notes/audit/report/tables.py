@@ -21,7 +21,7 @@ CODES = {lesion.name: lesion.code for lesion in CLASSES}
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table: the value that colours it (None: there is none), its text, and the whole story."""
+    """One number of a table: the value that colours it (None: there is none), its text, and all of it."""
 
     value: float | None
     text: str
@@ -42,7 +42,9 @@ def subgroup_tables(cards: Sequence[ScoreCard]) -> list[Table]:
     """A table for each way to group the notes that has two groups or more."""
     tables = []
     for by in BY[1:]:
-        groups = {card.name: {group.value: group for group in card.groups if group.by == by} for card in cards}
+        groups = {
+            card.name: {group.value: group for group in card.groups if group.by == by} for card in cards
+        }
         values = sorted({value for of_name in groups.values() for value in of_name}, key=_place)
         if len(values) > 1:
             rows = [(name, [of_name.get(value) for value in values]) for name, of_name in groups.items()]

@@ -15,7 +15,7 @@ COLUMNS = ("number", "refused", "95%", "recall", "precision")
 
 
 def print_cards(cards: Sequence[ScoreCard], console: Console | None = None) -> None:
-    """Print a row for each note name: how many, refused, mean scores, and the kinds of finding, commonest first."""
+    """Print a row for each note name: how many, refused, mean scores, kinds of finding, commonest first."""
     table = Table("notes", title="Audit of notes", title_justify="left", title_style="bold")
     for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)

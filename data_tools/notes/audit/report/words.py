@@ -38,7 +38,7 @@ KIND_WORDS = {
     "precision": "Has fewer supported statements than the recipe asks for.",
 }
 SCORES = {
-    "Refused": "Share of the notes that the recipe does not let into the shards, with its 95% Wilson interval.",
+    "Refused": "Share of the notes that the recipe keeps out of the shards, with its 95% Wilson interval.",
     "Recall": "Share of the facts given for the lesion that its note tells, mean over notes.",
     "Precision": "Share of a note's checkable statements that the metadata or the knowledge graph support, "
     "mean over notes.",
@@ -75,7 +75,14 @@ def rules(cfg: AuditConfig) -> list[tuple[str, str]]:
         "exempt": ", ".join(cfg.exempt),
         "hidden": ", ".join(cfg.hidden),
     }
-    numbers = ("min_recall", "min_precision", "min_words", "max_words", "max_repetition", "max_near_duplicates")
+    numbers = (
+        "min_recall",
+        "min_precision",
+        "min_words",
+        "max_words",
+        "max_repetition",
+        "max_near_duplicates",
+    )
     return [
         *((f"audit.{key}", value or "none") for key, value in listed.items()),
         *((f"audit.{key}", f"{getattr(cfg, key):g}") for key in numbers),

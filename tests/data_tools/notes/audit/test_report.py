@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, FLAGS
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,11 +27,6 @@ from mmfm.taxonomy import CLASSES
 VOID = {"meta", "link", "img", "br", "input"}
 LESIONS = 24
 NAMES = ("M", "L1-tiny", "R")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 
 
 class Page(HTMLParser):
@@ -127,14 +122,22 @@ def report(
     config: ShardsConfig,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    return write_report(tmp_path_factory.mktemp("page") / "audit.html", "tiny <audit>", lesions, cards, config)
+    return write_report(
+        tmp_path_factory.mktemp("page") / "audit.html", "tiny <audit>", lesions, cards, config
+    )
 
 
 def in_browser(report: Path, place: str, profile: Path) -> Page:
     """The page as a browser has it, at a `#place`."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: install it to test the page's filters")
-    command = [CHROMIUM, *CHROMIUM_FLAGS, f"--user-data-dir={profile}", "--dump-dom", f"{report.as_uri()}{place}"]
+    command = [
+        CHROMIUM,
+        *FLAGS,
+        f"--user-data-dir={profile}",
+        "--dump-dom",
+        f"{report.as_uri()}{place}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "</html>" in done.stdout, done.stderr[-2000:]
     return Page(done.stdout)
@@ -168,7 +171,10 @@ def test_what_is_shown_is_what_was_found(report: Path, cards: list[ScoreCard]) -
 def test_findings_are_marked_named_and_listed(report: Path) -> None:
     html = report.read_text()
     name = CLASSES[0].name
-    assert f'<mark class="diagnosis" title="class: says {name}">{name}</mark><sup class="diagnosis">class</sup>' in html
+    assert (
+        f'<mark class="diagnosis" title="class: says {name}">{name}</mark><sup class="diagnosis">class</sup>'
+        in html
+    )
     assert '<mark class="attributes" title="history: says 12 years">12 years</mark>' in html
     text = Page(html).text
     assert "near duplicate like 3 others" in text
@@ -222,7 +228,9 @@ def test_pieces_are_the_text_and_cover_each_finding(text: str, places: list[tupl
         assert sum(finding in piece.ending for piece in cut) == placed
 
 
-def test_examples_show_every_kind_of_every_name_before_any_twice(config: ShardsConfig, tmp_path: Path) -> None:
+def test_examples_show_every_kind_of_every_name_before_any_twice(
+    config: ShardsConfig, tmp_path: Path
+) -> None:
     """200 sound lesions, and one each with a rare finding: all rare ones are shown."""
     many = [_lesion(3 * number + 1, tmp_path / "none.png", config) for number in range(200)]
     for number, kind in enumerate(KINDS):
@@ -232,6 +240,16 @@ def test_examples_show_every_kind_of_every_name_before_any_twice(config: ShardsC
     assert len(chosen) == len(set(chosen)) == 30
     assert {10 * number for number in range(len(KINDS))} <= set(chosen)
     assert chosen == examples.choose(many, limit=30)
+
+
+def test_a_common_finding_is_shown_on_lesions_of_all_classes(config: ShardsConfig, tmp_path: Path) -> None:
+    """A hundred lesions of one class, and two of each other one, all with the same finding."""
+    numbers = [*range(0, 300, 3), 1, 2, 4, 5]
+    many = [_lesion(number, tmp_path / "none.png", config) for number in numbers]
+    for lesion in many:
+        lesion.notes[:] = lesion.notes[2:]
+    labels = [many[chosen].record.label for chosen in examples.choose(many, limit=6)]
+    assert sorted(labels) == [0, 0, 1, 1, 2, 2]
 
 
 def test_the_page_stays_small(lesions: list[AuditedLesion], config: ShardsConfig, tmp_path: Path) -> None:

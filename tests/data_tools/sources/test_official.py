@@ -13,7 +13,7 @@ from mmfm.config import load
 from mmfm.errors import DataError
 from mmfm.taxonomy import CODES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def picture(path: Path) -> None:
@@ -48,6 +48,11 @@ HAM_4,ISIC_5,xyz,histo,50,female,back
     )  # fmt: skip
     assert (third.malignancy, third.age, third.sex, third.site) == ("pre-cancerous", None, "", "")
     assert (fourth.site, fourth.subclass) == ("palm or sole", "")
+    assert [(r.native_class, r.matched_subclass) for r in (first, third, fourth)] == [
+        ("", "benign melanocytic nevus"),  # its words are the taxonomy's
+        ("actinic keratosis or intraepithelial carcinoma", ""),
+        ("benign keratosis-like lesion", ""),
+    ]
     assert [(reject.row, reject.reason.split(";")[0]) for reject in result.rejects] == [
         (6, "unknown label 'xyz'")
     ]
@@ -102,6 +107,11 @@ def test_milk10k(tmp_path: Path) -> None:
         "class 3",
     )
     assert (bowen.subclass, bowen.malignancy) == ("squamous cell carcinoma in situ", "malignant")
+    assert (bowen.matched_subclass, clinical.matched_subclass) == (
+        "Bowen disease",
+        "benign melanocytic nevus",
+    )
+    assert clinical.native_class == "nevus, nos, compound"
     assert {(reject.dataset, reject.reason) for reject in result.rejects} == {
         (name, "label 'INF' outside the eight classes") for name in ("milk10k_clinic", "milk10k_dermo")
     }
@@ -149,6 +159,8 @@ def test_pad_ufes20(tmp_path: Path) -> None:
         "seborrheic keratosis",
         "3",
     )
+    assert (mole.native_class, mole.matched_subclass) == ("", "benign melanocytic nevus")
+    assert (keratosis.native_class, keratosis.matched_subclass) == ("seborrheic keratosis",) * 2
     assert (keratosis.domain, keratosis.site, keratosis.confirmation) == (
         "smartphone",
         "neck",

@@ -173,7 +173,65 @@ def test_unreadable_table(folder: Path, broken: Callable[[Path], object]) -> Non
         read_source(config(), folder)
 
 
-def test_unknown_malignancy_and_missing_domain_are_refused(folder: Path) -> None:
-    odd = read_source(config(columns={**COLUMNS, "malignancy": "site_code"}), folder)
-    assert reasons(odd)[2] == "unknown malignancy 'x'"
+def test_missing_domain_is_refused(folder: Path) -> None:
     assert reasons(read_source(config(domain=""), folder))[2].startswith("no imaging domain")
+
+
+def test_values_that_are_not_understood_are_counted_and_said_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = (folder / "table.csv").read_text().replace("a.png,P1,mole,45.0,F", "a.png,P1,mole,adult,divers")
+    (folder / "table.csv").write_text(table.replace("b,P2,Melanoma,nan,unknown", "b,P2,Melanoma,130,divers"))
+    odd = read_source(config(columns={**COLUMNS, "malignancy": "site_code"}), folder)
+    mole, melanoma, unlabelled = (item.record for item in odd.records)
+    assert (mole.sex, mole.age, mole.malignancy) == (
+        "",
+        None,
+        "",
+    )  # not the class's: the source said something
+    assert (melanoma.sex, melanoma.age) == ("", None)
+    assert unlabelled.age is None  # 0 is a way to say "not known"
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(", taken")[0] for line in said] == [
+        "clinic: age not understood in 2 rows",
+        "clinic: malignancy not understood in 5 rows",
+        "clinic: sex not understood in 2 rows",
+    ]
+    assert said[2].endswith("'divers' (2)")
+
+
+def test_words_and_subclass_of_the_taxonomy_may_be_mapped(folder: Path) -> None:
+    columns = {"file": "file", "label": "diagnosis", "native_class": "diagnosis", "subclass": "camera"}
+    table = (folder / "table.csv").read_text().replace("x,A", "x,Blue Nevus")
+    (folder / "table.csv").write_text(table)
+    mole = read_source(config(columns=columns), folder).records[0].record
+    assert (mole.native_class, mole.subclass, mole.matched_subclass) == ("mole", "Blue Nevus", "blue nevus")
+    columns["matched_subclass"] = columns.pop("subclass")
+    mole = read_source(config(columns=columns), folder).records[0].record
+    assert (mole.subclass, mole.matched_subclass) == ("", "blue nevus")
+
+
+GROUPED = """\
+image_id,lesion_id,patient_id
+a,L1,other
+b,L2,
+z,L3,P3
+"""
+
+
+def test_groups_come_from_a_table_beside(folder: Path) -> None:
+    (folder / "groups.csv").write_text(GROUPED)
+    result = read_source(config(groups="groups.csv"), folder)
+    ids = {item.record.image_id: (item.record.lesion_id, item.record.patient_id) for item in result.records}
+    assert ids == {"a": ("L1", "P1"), "b": ("L2", "P2"), "f": ("", "P1")}  # what the table has goes first
+    (folder / "groups.csv").write_text("name,lesion_id\na,L1\n")
+    with pytest.raises(DataError, match=r"groups: .*needs a column image_id or isic_id"):
+        read_source(config(groups="groups.csv"), folder)
+
+
+def test_records_without_their_image_are_known(folder: Path) -> None:
+    result = read_source(config(), folder)
+    assert [record.image_id for record in result.without_image] == ["d"]
+    everything = read_source(config(images="nowhere", allow_missing=True), folder)
+    assert not everything.records
+    assert [record.image_id for record in everything.known] == ["a", "b", "d", "a", "f"]
