@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 from urllib.parse import urlencode
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from data_tools.browse.columns import ANY
 from data_tools.browse.query import PAGE_SIZE, SORTS, Query
@@ -20,11 +17,12 @@ from data_tools.notes.audit.report import words
 from data_tools.notes.audit.report.marks import Piece, pieces
 from mmfm.records import Record
 from mmfm.reports import format as fmt
+from mmfm.reports.pages import BASE_STYLE, file_text, page_templates
 from mmfm.taxonomy import CLASSES
 
 OWN = "data_tools.browse"
 STYLES = (
-    ("mmfm.reports", "templates/report.css"),  # the look of all our pages
+    BASE_STYLE,
     ("data_tools.notes.audit.report", "templates/audit.css"),  # that of findings
     (OWN, "templates/browse.css"),
 )
@@ -100,13 +98,6 @@ class Pages:
         self.table = table
         self.selector = selector
         self.title = table.folder.resolve().name
-        self._templates = Environment(
-            loader=PackageLoader(OWN),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
         helpers: dict[str, Any] = {
             "fmt": fmt,
             "words": words,
@@ -117,7 +108,7 @@ class Pages:
             "table": table,
             "title": self.title,
         }
-        self._templates.globals.update(helpers)
+        self._templates = page_templates(OWN, **helpers)
 
     def grid(self, query: Query) -> str:
         """The page of a view: filters, counts and small pictures."""
@@ -163,12 +154,14 @@ class Pages:
         """A sample in short, as the grid and the interface for programs show it."""
         table = self.table
         told = {name: column.words[column.codes[sample]] for name, column in table.categories.items()}
+        names = [name for name, mask in table.notes.masks.items() if mask[sample]]
         age = float(table.age[sample])
         return {
             "key": table.keys[sample],
             **told,
             "age": None if age != age else age,
-            "notes": [name for name, mask in table.notes.masks.items() if mask[sample]],
+            "notes": [name for name in names if not name.startswith(REFUSED)],
+            "refused": [name.removeprefix(REFUSED) for name in names if name.startswith(REFUSED)],
             "findings": [kind for kind, mask in table.kinds.masks.items() if mask[sample]],
         }
 
@@ -245,15 +238,11 @@ def link(path: str, query: Query, **more: str) -> str:
 
 def read_assets() -> dict[str, tuple[str, bytes]]:
     """The style sheet and the script by their address, with their type."""
-    style = "".join(_text(*place) for place in STYLES)
+    style = "".join(file_text(*place) for place in STYLES)
     return {
         "/browse.css": ("text/css; charset=utf-8", style.encode()),
-        "/browse.js": ("text/javascript; charset=utf-8", _text(*SCRIPT).encode()),
+        "/browse.js": ("text/javascript; charset=utf-8", file_text(*SCRIPT).encode()),
     }
-
-
-def _text(package: str, name: str) -> str:
-    return (resources.files(package) / name).read_text(encoding="utf-8")
 
 
 def _findings(audit: dict[str, Any]) -> list[Finding]:

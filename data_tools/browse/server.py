@@ -36,7 +36,7 @@ IDLE_SECONDS = 60  # after which a silent connection is closed
 
 
 class Site:
-    """What is at which address. `answer` gives status, type, body and whether a browser may keep it."""
+    """What is at which address."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -133,7 +133,7 @@ class Answer:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
-    server: _Server
+    server: Server
 
     def do_GET(self) -> None:
         if self.headers.get("Host", "") not in self.server.hosts:
@@ -177,7 +177,9 @@ class _Hosts:
         return self._open or host in self._known
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
+    """A site at an address; it listens once it is made."""
+
     daemon_threads = True
 
     def __init__(self, site: Site, host: str, port: int) -> None:
@@ -199,7 +201,7 @@ class _Server(ThreadingHTTPServer):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
 
-def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0, workers: int = 0) -> _Server:
+def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0, workers: int = 0) -> Server:
     """A server that listens already; `serve_forever` starts it. Port 0 takes a free one.
 
     Raises `DataError` without a finished folder of shards, `ConfigError` for an address that is taken or
@@ -207,7 +209,7 @@ def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0, workers: i
     """
     site = Site(Table(Path(folder), workers))
     try:
-        return _Server(site, host, port)
+        return Server(site, host, port)
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else "ports end at 65535"
         raise ConfigError(f"cannot listen at {host}:{port} ({reason}): choose another --port") from error

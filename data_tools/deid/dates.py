@@ -18,28 +18,32 @@ ENGLISH = (
 SPANISH = (
     r"(?i:enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|setiembre|octubre|noviembre|diciembre)"
 )
+SHORT_SPANISH = r"(?i:ene|feb|mar|abr|may|jun|jul|ago|sept?|oct|nov|dic)\b\.?"
 ORDINAL = r"(?:st|nd|rd|th)?"
 NUMERIC = re.compile(
     rf"(?<![\w.,/-])(?:(?P<y>{YEAR})(?P<s>[-/.])(?P<m>\d\d?)(?P=s)(?P<d>\d\d?)"
-    rf"|(?P<a>\d\d?)(?P<t>[-/.])(?P<b>\d\d?)(?P=t)(?P<z>{YEAR})|(?P<e>\d\d?)/(?P<f>\d\d?)/\d\d)(?![\w/-]|[.,]\d)"
+    rf"|(?P<a>\d\d?)(?P<t>[-/.])(?P<b>\d\d?)(?P=t)(?P<z>{YEAR})|(?P<e>\d\d?)/(?P<f>\d\d?)/\d\d)(?!(?!T\d)\w|[/-]|[.,]\d)"
 )
-WORDS = (
-    re.compile(rf"\b\d\d?{ORDINAL}\s+(?:of\s+)?{ENGLISH}(?:,?\s+{YEAR}\b)?(?!\w)"),
-    re.compile(rf"\b{ENGLISH}\s+\d\d?{ORDINAL}(?:,?\s+{YEAR})?\b(?!\s*(?:mm|cm|mg|ml|%|x\d))"),
-    re.compile(rf"\b{ENGLISH},?\s+(?:of\s+)?{YEAR}\b"),
-    re.compile(rf"\b\d\d?\s+de\s+{SPANISH}(?:\s+(?:de|del)\s+{YEAR})?\b"),
-    re.compile(rf"\b{SPANISH}\s+(?:de|del)\s+{YEAR}\b"),
-    re.compile(
-        rf"(?:{YEAR}|[一二〇零○][一二三四五六七八九〇零○]{{3}})\s*年\s*\d\d?\s*月(?:\s*\d\d?\s*[日号])?"
-    ),
-    re.compile(r"(?<!\d)\d\d?\s*月\s*\d\d?\s*[日号]"),
+WORD_FORMS = (
+    rf"\b\d\d?{ORDINAL}\s+(?:of\s+)?{ENGLISH}(?:,?\s+{YEAR}\b)?(?!\w)",
+    rf"\b{ENGLISH}\s+\d\d?{ORDINAL}(?:,?\s+{YEAR})?\b(?!\s*(?:mm|cm|mg|ml|%|x\d))",
+    rf"\b{ENGLISH},?\s+(?:of\s+)?{YEAR}\b",
+    rf"\b\d\d?\s+de\s+{SPANISH}(?:\s+(?:de|del)\s+{YEAR})?\b",
+    rf"\b\d\d?\s+(?:de\s+)?{SHORT_SPANISH}\s+(?:del?\s+)?{YEAR}\b",
+    rf"\b{SPANISH}\s+(?:de|del)\s+{YEAR}\b",
+    rf"(?:{YEAR}|[一二〇零○][一二三四五六七八九〇零○]{{3}})\s*年\s*\d\d?\s*月(?:\s*\d\d?\s*[日号])?",
+    r"(?<!\d)[012]\d\s*年\s*\d\d?\s*月(?:\s*\d\d?\s*[日号])?",
+    r"(?<!\d)(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)",
+    r"(?<!\d)\d\d?\s*月\s*\d\d?\s*[日号]",
 )
+WORDS = tuple(re.compile(form, re.ASCII) for form in WORD_FORMS)  # Latin letters end where Chinese begin
 OLD = r"(?:9\d|1[01]\d)"
 AGES = (
     re.compile(rf"(?<![\d.,-])({OLD})[- ]?(?:years?|yrs?)[- ](?:old|of age)\b", re.IGNORECASE),
     re.compile(rf"(?<![\d.,-])({OLD})\s?(?:y/o|y\.o\.|yo)\b", re.IGNORECASE),
     re.compile(rf"\b(?:aged?|age[d:]?)\s*(?:of\s+|is\s+)?({OLD})\b(?!\s*%)", re.IGNORECASE),
     re.compile(rf"\b(?:de|tiene|con|edad:?)\s+({OLD})\s+años\b", re.IGNORECASE),
+    re.compile(rf"(?<![\w.,-])({OLD})\s?/?\s?[MF]\b"),
     re.compile(rf"(?<!\d)({OLD})\s*岁"),
 )
 

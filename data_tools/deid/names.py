@@ -24,14 +24,15 @@ TITLE = (
     r"|Señora?|Señorita)"
 )
 LABEL = (
-    r"(?:(?:\b(?i:my name is|name'?s|patient(?:'s)?\s+name(?:\s+is)?|full name|nombre(?:\s+completo)?|me llamo"
-    r"|mi nombre es|se llama|apellidos?|surname|first name|last name|signed(?:\s+by)?|firmado(?:\s+por)?|atendid[oa] por"
-    r"|(?:seen|referred|examined|reviewed|dictated|reported|operated|performed|verified) by|next of kin|contact person)"
-    r"|\b(?i:name|patient|paciente|attending|surgeon|physician)\s*[:=])[\s:：=]*)"
+    r"(?:(?:\b(?i:my name is|name'?s|patient(?:'s)?\s+name(?:\s+is)?|full name|nombre(?:\s+completo)?"
+    r"|me llamo|mi nombre es|se llama|apellidos?|surname|first name|last name|signed(?:\s+by)?"
+    r"|firmado(?:\s+por)?|atendid[oa] por|next of kin|contact person"
+    r"|(?:seen|referred|examined|reviewed|dictated|reported|operated|performed|verified) by)"
+    r"|\b(?i:name|patient|paciente|attending|surgeon|physician|cc|attn)\s*[:=])[\s:：=]*)"
 )
 CLOSING = (
-    r"(?:\b(?i:(?:kind |best |warm )?regards|sincerely|yours(?: truly| faithfully)?|atentamente|saludos|un saludo"
-    r"|cordialmente)\s*[,.\n]\s*)"
+    r"(?:\b(?i:(?:kind |best |warm )?regards|sincerely|yours(?: truly| faithfully)?|atentamente|saludos"
+    r"|un saludo|cordialmente)\s*[,.\n]\s*)"
 )
 GREETING = r"\b(?:Dear|Hi|Hello|Hola|Estimad[oa]|Querid[oa]|Thanks|Thank you|Gracias),?"
 
@@ -81,6 +82,12 @@ def _latin() -> tuple[re.Pattern[str], ...]:
         re.compile(
             rf"\b(?P<name>(?!(?:{known})\s+(?:{'|'.join(_words('no_surname'))})\b)(?:{known}){surname})"
         ),
+        re.compile(
+            rf"\b(?:Thanks(?: again)?|Thank you|Cheers|Gracias)[,.!]?\s+(?P<name>{FULL})[.!]?\s*$",
+            re.MULTILINE,
+        ),
+        re.compile(rf"(?P<name>{FULL}),?\s+(?:M\.?D\b|D\.?O\b|R\.?N\b|Ph\.?D\b|FRCP|FAAD|MRCP)"),
+        re.compile(rf"\b(?P<name>[A-Z][A-Z'’-]+,\s+(?:{known.upper()})\b)"),
         re.compile(rf"{GREETING}\s+(?P<name>(?:{known})\b)"),
         re.compile(rf"\b(?P<name>(?:{WORD}),\s+(?:{known})\b)(?:\s+{INITIAL})?"),
     )
@@ -93,7 +100,7 @@ def _chinese() -> tuple[re.Pattern[str], ...]:
     return (
         re.compile(rf"(?P<name>{surname}{other}{{0,2}}){titles}"),
         re.compile(
-            rf"(?:姓名|我叫|名叫|名字是|联系人|家属|签名)[\s:：是为]*(?P<name>{surname}[一-鿿]{{1,2}})"
+            rf"(?:姓名|我叫|名叫|[子女儿娘婆夫妻妈爸]叫|名字是|联系人|家属|签名)[\s:：是为]*(?P<name>{surname}[一-鿿]{{1,2}})"
         ),
         re.compile(
             rf"(?:患者|病人|病患)[\s:：]*(?P<name>{surname}(?:某某?|××?|XX?|{other}{{2}}))(?=[，,。\s（(]|[男女])"

@@ -33,14 +33,14 @@ def download(file: RemoteFile, target: Path, client: httpx.Client, patience: Pat
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    failures = 0
+    failures, furthest = 0, _size(part)
     while True:
-        begun = _size(part)
         try:
             _receive(file, part, client)
             break
         except PassingError as error:
-            failures = 1 if _size(part) > begun else failures + 1  # what brings us on is no failure in a row
+            failures = 1 if _size(part) > furthest else failures + 1  # coming further is no failure in a row
+            furthest = max(furthest, _size(part))
             if failures == patience.tries:
                 kept = "; what came is kept, the same command goes on with it" if _size(part) else ""
                 raise DataError(f"{file.url}: {error}, {failures} times{kept}") from error
@@ -75,8 +75,11 @@ def _receive(file: RemoteFile, part: Path, client: httpx.Client) -> None:
                 pass
             out.flush()
             os.fsync(out.fileno())
-    if total is not None and _size(part) != total:
-        raise PassingError(f"{_size(part)} bytes came of {total}")
+    size = _size(part)
+    if total is not None and size > total:
+        part.unlink()
+    if total is not None and size != total:
+        raise PassingError(f"{size} bytes came of {total}")
 
 
 def _written(response: httpx.Response, out: IO[bytes]) -> Iterator[int]:

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ SETTLED = 2_000_000_000  # ns. A file that has just been changed may change agai
 READERS = 4  # threads for each core: on a network they wait more than they compute
 SEED_BITS = 31  # what every backend takes
 MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".model", ".txt", ".jinja", ".tiktoken")
+USUAL = asdict(PrepareConfig())
 NOT_SEEN = ("max_pixels",)  # settings of preparation that do not change a picture
 
 
@@ -60,11 +62,10 @@ def decoding(writer: WriterConfig) -> dict[str, Any]:
 
 def _way_of_showing(writer: WriterConfig, prepare: PrepareConfig) -> dict[str, Any]:
     """What is done to the picture: only what differs from the default, so that new options keep old keys."""
-    usual = asdict(PrepareConfig())
     done: dict[str, Any] = {
         name: value
         for name, value in asdict(prepare).items()
-        if name not in NOT_SEEN and value != usual[name]
+        if name not in NOT_SEEN and value != USUAL[name]
     }
     if writer.backend == "server" and writer.server.image_detail != "auto":
         done["image_detail"] = writer.server.image_detail
@@ -104,19 +105,25 @@ class FileDigests:
         """Keep `value` for `recall`."""
         if self.recall(name) != value:
             self._remembered[name] = value
-            self._writer.append({"name": name, "value": value, "time": time.time()})
-            self._writer.flush()
+            self._keep([{"name": name, "value": value, "time": time.time()}])
 
     def _read(self, stamps: Sequence[tuple[str, int, int]], what: str) -> None:
-        now = time.time_ns()
+        now, lines = time.time_ns(), []
         with ThreadPoolExecutor(READERS * cores()) as pool:
             digests = pool.map(lambda stamp: _digest(stamp[0]), stamps)
             for stamp, digest in zip(stamps, track(digests, what, total=len(stamps)), strict=True):
                 self._known[stamp] = digest
                 if now - stamp[2] > SETTLED:
                     path, size, mtime = stamp
-                    self._writer.append({"path": path, "size": size, "mtime_ns": mtime, "sha256": digest})
-        self._writer.flush()
+                    lines.append({"path": path, "size": size, "mtime_ns": mtime, "sha256": digest})
+        self._keep(lines)
+
+    def _keep(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Write down what is known now. A store that may only be read is read without."""
+        with suppress(DataError):
+            for line in lines:
+                self._writer.append(line)
+            self._writer.flush()
 
 
 def model_identity(name: str, writer: WriterConfig, digests: FileDigests) -> str:

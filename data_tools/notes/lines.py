@@ -26,7 +26,7 @@ HEAD = len(MARK) + DIGITS + len(b'",')
 MOST_WAITING = 4096  # lines; whoever adds more waits for the disk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a line is."""
 
@@ -42,11 +42,10 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
 
 def decode(line: bytes) -> dict[str, Any] | None:
-    """The object of a line; None for one that is damaged, or has no end."""
-    body = line[HEAD:-1]
-    if not line.endswith(b"\n") or line[:HEAD] != MARK + _checksum(body) + b'",':
+    """The object of a line, with its checksum as `sum`; None for one that is damaged, or has no end."""
+    if not line.endswith(b"\n") or line[:HEAD] != MARK + _checksum(line[HEAD:-1]) + b'",':
         return None
-    value: dict[str, Any] = json.loads(b"{" + body)
+    value: dict[str, Any] = json.loads(line)
     return value
 
 
@@ -104,7 +103,7 @@ class LineWriter:
         if self._error:
             raise DataError(
                 f"{self.path}: cannot be written: {self._error.strerror}. The {self.durable} lines written "
-                "before are safe: make room there, and run the same command again"
+                "before are safe: mend that, and run the same command again"
             ) from self._error
 
     def _start(self) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from data_tools.config import ShardsConfig
 from data_tools.notes import write_notes
 from data_tools.notes.asking import Questions
+from data_tools.notes.meter import money
 from data_tools.notes.store import Entry, NoteStore
 from data_tools.notes.strategies.shuffled import NAME as CONTROL
 from data_tools.notes.strategy import Settings
@@ -69,7 +70,7 @@ class Listing:
         for (name, model), tally in self.tallies.items():
             kinds = ", ".join(f"{kind} {count}" for kind, count in tally.failed.most_common())
             counts = (tally.notes, tally.cut, tally.failed.total(), tally.tokens_in, tally.tokens_out)
-            cost = f"{tally.cost:.4g}" if tally.cost else "-"
+            cost = money(tally.cost) if tally.cost else "-"
             table.add_row(
                 escape(name), escape(model), *(f"{count:,}" for count in counts), cost, escape(kinds)
             )

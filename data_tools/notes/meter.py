@@ -13,6 +13,11 @@ from data_tools.notes.store import Entry
 from mmfm.progress import LOG_SECONDS, say
 
 
+def money(cost: float) -> str:
+    """A cost, in whatever currency the prices have."""
+    return f"{cost:,.2f}" if cost >= 1 else f"{cost:.4g}"
+
+
 class Meter:
     """Counts entries as they come, and shows done, failed, tokens per minute and cost."""
 
@@ -56,7 +61,7 @@ class Meter:
     def __str__(self) -> str:
         parts = [f"{self.failed.total()} failed" if self.failed else ""]
         parts.append(f"{self.tokens_per_minute:,.0f} tokens/min" if self.tokens_in + self.tokens_out else "")
-        parts.append(f"cost {self.cost:.4g}" if self.cost else "")
+        parts.append(f"cost {money(self.cost)}" if self.cost else "")
         return ", ".join(part for part in parts if part)
 
     def __enter__(self) -> Meter:

@@ -16,7 +16,7 @@ from data_tools.config import PrepareConfig, ShardsConfig, WriterConfig
 from data_tools.notes.asking import Asked, Question, Questions, asked_notes
 from data_tools.notes.backends import Answer, Backend, Failure, Request
 from data_tools.notes.keys import decoding, seed_of
-from data_tools.notes.meter import Meter
+from data_tools.notes.meter import Meter, money
 from data_tools.notes.store import WRITTEN, Entry, NoteStore
 from data_tools.notes.strategy import Prompt, UnusableAnswerError
 from data_tools.shards.inputs import read_samples
@@ -63,7 +63,7 @@ class Summary:
         if self.tokens_in or self.tokens_out:
             parts.append(f"{self.tokens_in} tokens asked, {self.tokens_out} answered")
         if self.cost:
-            parts.append(f"cost {self.cost:.4g}")
+            parts.append(f"cost {money(self.cost)}")
         return "; ".join(parts)
 
 
@@ -84,7 +84,8 @@ def write_notes(cfg: ShardsConfig, share: tuple[int, int] = (0, 1)) -> Summary:
     samples = [(sample.record, sample.image) for sample in read_samples(cfg).samples]
     questions, summary = Questions(cfg, samples), Summary()
     with NoteStore(cfg.store) as store, _said_when_stopped(store):
-        todo = _todo(questions, store, share, summary)
+        everything = list(questions)
+        todo = _todo(everything, store, share, summary)
         writers = {question.asked.writer_name: question.asked.writer for question in todo}
         backends = {name: backend_of(_part_of(one, share[1]), cfg.prepare) for name, one in writers.items()}
         for name, backend in backends.items():
@@ -92,10 +93,11 @@ def write_notes(cfg: ShardsConfig, share: tuple[int, int] = (0, 1)) -> Summary:
             with Meter(f"{_names(mine)} by {writers[name].model}", len(mine)) as meter:
                 _write(questions, mine, store, backend, meter)
             summary.add(meter)
-    if summary.failed and not summary.written + summary.there:
-        raise _nothing_but_failures(cfg, summary)
-    if share == (0, 1):
-        _write_down(cfg, questions)
+        store.refresh()
+        if summary.failed and not summary.written + summary.there:
+            raise _nothing_but_failures(store, summary)
+        if share == (0, 1):
+            _write_down(cfg, everything, store)
     return summary
 
 
@@ -117,7 +119,9 @@ def backend_of(writer: WriterConfig, prepare: PrepareConfig) -> Backend:
     return ServerBackend(writer, prepare)
 
 
-def _todo(questions: Questions, store: NoteStore, share: tuple[int, int], summary: Summary) -> list[Question]:
+def _todo(
+    questions: Sequence[Question], store: NoteStore, share: tuple[int, int], summary: Summary
+) -> list[Question]:
     """The questions of this share that the store has no note for, each once."""
     number, of = share
     todo: dict[str, Question] = {}
@@ -220,14 +224,15 @@ def _said_when_stopped(store: NoteStore) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, UserError) as error:
         store.flush()
         on = "" if isinstance(error, UserError) else "; the same command goes on from there"
-        say(f"{store.durable} new answers are safe in {store.folder}{on}")
+        if on or store.durable:
+            say(f"{store.durable} new answers are safe in {store.folder}{on}")
         raise
 
 
-def _nothing_but_failures(cfg: ShardsConfig, summary: Summary) -> DataError:
+def _nothing_but_failures(store: NoteStore, summary: Summary) -> DataError:
     kind, count = summary.failed.most_common(1)[0]
     newest = max(
-        (entry for entry in NoteStore(cfg.store).entries() if entry.failure == kind),
+        (entry for entry in store.entries() if entry.failure == kind),
         key=lambda entry: entry.time,
     )
     return DataError(
@@ -236,10 +241,10 @@ def _nothing_but_failures(cfg: ShardsConfig, summary: Summary) -> DataError:
     )
 
 
-def _write_down(cfg: ShardsConfig, questions: Questions) -> None:
+def _write_down(cfg: ShardsConfig, questions: Sequence[Question], store: NoteStore) -> None:
     """Write what is there of each note now, with a digest of the texts, for stages that come after."""
     keys = [(question.asked.name, question.key) for question in questions]
-    found = NoteStore(cfg.store).get_all(key for _, key in keys)
+    found = store.get_all(key for _, key in keys)
     notes = {key: entry.text for key, entry in found.items() if not entry.failure}
     counts = {
         name: {

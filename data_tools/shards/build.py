@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data_tools.config import ShardsConfig
 from data_tools.dedup import find_duplicates
+from data_tools.notes.audit.settings import check_settings
 from data_tools.shards.deal import Deal
 from data_tools.shards.inputs import Inputs, read_inputs
 from data_tools.shards.plan import PARTS, Plan, ShardJob, plan_shards
@@ -124,6 +125,7 @@ def _check(cfg: ShardsConfig) -> None:
         raise ConfigError("sources is empty: name at least one set of images in the recipe")
     if not Path(cfg.root).is_dir():
         raise DataError(f"data folder {cfg.root} not found: set root to the folder that holds the raw data")
+    check_settings(cfg.audit)
     if cfg.pack.samples_per_shard < 1:
         raise ConfigError(f"pack.samples_per_shard={cfg.pack.samples_per_shard} must be at least 1")
 

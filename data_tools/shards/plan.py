@@ -182,6 +182,7 @@ def identity(cfg: ShardsConfig) -> dict[str, Any]:
     config = {key: value for key, value in asdict(cfg).items() if key not in SAME_PLAN_KEYS}
     config["pack"] = {key: value for key, value in config["pack"].items() if key not in SAME_PACK_KEYS}
     for writer in config["writers"].values():
+        del writer["retry_failed"]
         for part, shaping in (("server", SHAPING_SERVER_KEYS), ("local", SHAPING_LOCAL_KEYS)):
             writer[part] = {key: writer[part][key] for key in shaping}
     return config

@@ -3,8 +3,8 @@
 Older and newer exports name their columns differently (diagnosis or diagnosis_1..5; anatom_site_general or
 anatom_site_1..5; image_type or dermoscopic_type); the first that is filled counts, the most specific
 diagnosis first. `collection` says which of the collections below it is: their name, licence and imaging
-domain are used where the table does not tell. Lesion and patient ids (IL_..., IP_...) are those of the whole archive,
-so copies of one lesion in two collections stay on one side of a split.
+domain are used where the table does not tell. Lesion and patient ids (IL_..., IP_...) are those of the whole
+archive, so copies of one lesion in two collections stay on one side of a split.
 
 Checked on a real export (MILK10k, columns of 2025); the older columns are those that the archive's data
 dictionary and public exports show.

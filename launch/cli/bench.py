@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.cli.words import OVERRIDES_HELP, add_command, at_least
+from mmfm.errors import UserError
 
 SCALING = """\
   mmfm bench scaling configs/pretrain/derm_vits16.yaml data.shards=SHARDS cluster=slurm nodes=1,2,4
@@ -15,6 +16,13 @@ SCALING = """\
 One run for each size, in runs/scaling-DATE (run.root, run.name), of 100 steps unless train.steps says more.
 Halfway each is told to save and leave, and starts again. The same command goes on with what is there.
 Results: a dated .json and .svg beside the runs. The run folders may be deleted afterwards.
+"""
+
+NOTES = """\
+  mmfm bench notes
+  mmfm bench notes --server http://localhost:8000/v1 --model medgemma --concurrency 32 --images
+
+Without --server, `transformers serve` over a tiny model of random weights is started here and ended.
 """
 
 
@@ -40,7 +48,37 @@ def add(commands: Any) -> None:
         text = f"{meaning} (default: %(default)s)"
         loader.add_argument(f"--{name}", type=at_least(least), default=default, help=text)
     loader.set_defaults(run=run_loader)
+    _add_notes(actions)
     _add_scaling(actions)
+
+
+def _add_notes(actions: Any) -> None:
+    notes = add_command(
+        actions,
+        "notes",
+        "requests per second of the backend that writes notes, beside one request at a time",
+        NOTES,
+    )
+    notes.add_argument(
+        "--server", metavar="URL", help="base URL of a server, such as http://localhost:8000/v1"
+    )
+    notes.add_argument("--model", metavar="NAME", default="", help="name that the server gives its model")
+    notes.add_argument(
+        "--key-variable",
+        metavar="NAME",
+        default="OPENAI_API_KEY",
+        help="environment variable that holds the key (default: %(default)s)",
+    )
+    for name, least, default, meaning in (
+        ("concurrency", 2, 16, "requests at once"),
+        ("rounds", 1, 3, "rounds, in which the contestants take turns"),
+        ("requests", 1, 96, "requests per round; one at a time, a quarter of them"),
+        ("max-tokens", 1, 64, "longest answer in tokens"),
+    ):
+        text = f"{meaning} (default: %(default)s)"
+        notes.add_argument(f"--{name}", type=at_least(least), default=default, help=text)
+    notes.add_argument("--images", action="store_true", help="show a drawn picture with each request")
+    notes.set_defaults(run=run_notes)
 
 
 def _add_scaling(actions: Any) -> None:
@@ -76,6 +114,19 @@ def run_loader(args: argparse.Namespace) -> int:
 
     sizes = (args.image_size, args.batch, args.workers, args.rounds, args.samples)
     print(loader_benchmark(args.shards, args.split, *sizes))
+    return 0
+
+
+def run_notes(args: argparse.Namespace) -> int:
+    """Measure a server, or one of its own."""
+    from data_tools.config import ServerConfig
+    from data_tools.notes.benchmark import notes_benchmark
+
+    if bool(args.server) != bool(args.model):
+        raise UserError("--server and --model go together: the server's URL, and the name of a model there")
+    server = ServerConfig(url=args.server, key_variable=args.key_variable) if args.server else None
+    sizes = (args.concurrency, args.rounds, args.requests, args.max_tokens)
+    print(notes_benchmark(server, args.model, *sizes, images=args.images))
     return 0
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launch.cli.words import add_command, add_recipe, at_least
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from data_tools.deid.reading import Text
 
 PREPARE = """\
   mmfm data prepare configs/data/derm.yaml root=DATA prepare.hair=true prepare.border=true
@@ -27,6 +32,15 @@ LEAKS = """\
 
 Looked for are lesions, patients, image ids and near-duplicate pictures on both sides, which count as a leak
 where one side is trained on and the other is not, and notes of the same words, which are told alone.
+"""
+DEID = """\
+  mmfm data deid texts/                                      every .json, .jsonl, .csv, .tsv, .txt, .md below
+  mmfm data deid notes.csv --fields description history --output hits.csv
+  mmfm data deid configs/data/table_example.yaml root=DATA   the descriptions of a recipe's records
+
+Looked for are names, dates, ages over 89, telephone numbers, e-mail, pages, handles, street addresses, record
+numbers, national ids and accounts, in English, Spanish and Chinese. What is found is counted, and not printed
+unless --show asks for it. A name that stands alone, without title or label, may be missed: read a sample.
 """
 LEAK_DISTANCE, LEAK_DISTANCE_ACROSS = 8, 16  # bits, below those of a recipe: packing changes images a little
 
@@ -56,6 +70,7 @@ def add(actions: Any) -> None:
     duplicates.add_argument("--output", type=Path, metavar="FILE", help="CSV file of all pairs to write")
     duplicates.set_defaults(run=run_duplicates)
     _add_leaks(actions)
+    _add_deid(actions)
 
 
 def _add_leaks(actions: Any) -> None:
@@ -86,6 +101,25 @@ def _add_leaks(actions: Any) -> None:
     parser.add_argument("--turned", action="store_true", help="find mirrored and turned copies as well")
     parser.add_argument("--no-images", action="store_true", help="compare ids and notes alone: in seconds")
     parser.set_defaults(run=run_leaks)
+
+
+def _add_deid(actions: Any) -> None:
+    parser = add_command(
+        actions, "deid", "look for what tells who somebody is in texts; exit code 1 if there is any", DEID
+    )
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="file or folder of texts, or a data recipe (.yaml)"
+    )
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="over the recipe")
+    parser.add_argument(
+        "--fields", nargs="+", default=[], metavar="NAME", help="columns or JSON names to read (default: all)"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="CSV file of all places to write")
+    parser.add_argument("--show", action="store_true", help="show what was found, and write it to the file")
+    parser.add_argument(
+        "--limit", type=at_least(0), default=20, help="with --show: most of each kind (default: %(default)s)"
+    )
+    parser.set_defaults(run=run_deid)
 
 
 def _recipe(args: argparse.Namespace) -> Any:
@@ -172,3 +206,48 @@ def run_leaks(args: argparse.Namespace) -> int:
     if leaks:
         print(f"mmfm: training data leaks in {leaks} ways", file=sys.stderr)
     return 1 if leaks else 0
+
+
+def run_deid(args: argparse.Namespace) -> int:
+    """Check texts."""
+    from data_tools.deid.reading import read_texts, text_files
+    from data_tools.deid.report import Check
+    from mmfm.progress import track
+
+    words = [*args.paths, *args.overrides]
+    recipes = [word for word in words if word.endswith((".yaml", ".yml"))]
+    if recipes:
+        check = Check.of(_descriptions(recipes, [word for word in words if word not in recipes]))
+    else:
+        texts = (
+            text
+            for file in text_files([Path(word) for word in words])
+            for text in read_texts(file, args.fields)
+        )
+        check = Check.of(track(texts, "reading texts"))
+    check.print(args.show, args.limit)
+    if args.output:
+        check.write(args.output, args.show)
+        print(f"{args.output}: all places{'' if args.show else ', masked'}")
+    return 1 if check.hits else 0
+
+
+def _descriptions(recipes: list[str], overrides: list[str]) -> Iterator[Text]:
+    """The free texts of the records of a recipe."""
+    from data_tools.deid.reading import Text
+    from data_tools.shards.inputs import read_samples
+    from launch.recipes.commands import load_config
+    from mmfm.config.load import require
+    from mmfm.errors import ConfigError
+
+    stray = [word for word in overrides if "=" not in word]
+    if len(recipes) > 1 or stray:
+        raise ConfigError(f"{(recipes[1:] + stray)[0]}: a recipe is checked alone, with key=value after it")
+    config = load_config("data shard", recipes[0], overrides)
+    require(config, "root")
+    for sample in read_samples(config).samples:
+        record = sample.record
+        yield Text(record.dataset, sample.row, "description", record.description)
+        for name, value in record.extras.items():
+            if isinstance(value, str):
+                yield Text(record.dataset, sample.row, f"extras.{name}", value)

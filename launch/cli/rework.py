@@ -23,8 +23,8 @@ MIX = """\
   mmfm data mix ham=runs/ham/shards pad=runs/pad/shards --output runs/both --take ham=1000
   mmfm data mix runs/ham/shards --output runs/two --where label=MEL,NEV sex=female --notes M,L1
 
-Images are copied as they are. Near-duplicates across the folders are not looked for: `mmfm data shard` over
-all sources at once does that.
+Images are copied as they are. Near-duplicates across the folders are not looked for: `mmfm data leaks` on
+the new folder finds them, `mmfm data shard` over all sources at once keeps them on one side.
 """
 BROWSE = """\
   mmfm data browse runs/first/shards --open

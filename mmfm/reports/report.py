@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 from omegaconf import OmegaConf
 
 import mmfm
@@ -16,6 +14,7 @@ from mmfm.evaluation.results import dataset_name
 from mmfm.files import write_atomically
 from mmfm.reports import findings, gallery, protocol, summary, tables
 from mmfm.reports import format as fmt
+from mmfm.reports.pages import BASE_STYLE, file_text, page_templates
 from mmfm.reports.runs import Run, read_runs
 from mmfm.reports.shards import ShardsView, read_shards
 from mmfm.taxonomy import CLASSES, CODES
@@ -75,21 +74,12 @@ def render(folder: Path, runs: list[Run], shards: ShardsView | None) -> str:
 
 
 def _environment() -> Environment:
-    env = Environment(
-        loader=PackageLoader("mmfm.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    css = (resources.files("mmfm.reports") / "templates" / "report.css").read_text(encoding="utf-8")
     helpers: dict[str, Any] = {
-        "css": Markup(css),
+        "css": file_text(*BASE_STYLE),
         "fmt": fmt,
         "quote": summary.quote,
         "dataset_name": dataset_name,
         "class_names": dict(zip(CODES, (lesion.name for lesion in CLASSES), strict=True)),
         "is_main": findings.is_main,
     }
-    env.globals.update(helpers)
-    return env
+    return page_templates("mmfm.reports", **helpers)

@@ -150,7 +150,9 @@ def _group(by: str, value: str, notes: list[Audited], cfg: AuditConfig) -> Group
         words=_mean(notes, "words") or 0.0,
         repetition=_mean(notes, "repetition") or 0.0,
         distinct_2=distinct(words_of(each.note.text) for each in notes),
-        near_duplicates=Share.of(sum(each.audit.scores.get("near_duplicates", 0) > 0 for each in notes), total),
+        near_duplicates=Share.of(
+            sum(each.audit.scores.get("near_duplicates", 0) > 0 for each in notes), total
+        ),
     )
 
 

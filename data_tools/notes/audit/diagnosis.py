@@ -25,7 +25,9 @@ def _diagnosis(mention: Mention, truth: Truth) -> Iterator[Finding]:
         return
     if mention.assertion == "negated":
         yield from _denied(mention, truth)
-    elif mention.claimed and not any(_fits(each, truth) for each in mention.alternatives or (mention.concept,)):
+    elif mention.claimed and not any(
+        _fits(each, truth) for each in mention.alternatives or (mention.concept,)
+    ):
         yield _finding("class", f"says {mention.text}", truth, mention)
     elif mention.claimed and not mention.alternatives and (known := excluded_by(mention.concept, truth)):
         yield Finding("subclass", f"says {mention.text}; known is {known}", mention.start, mention.end)

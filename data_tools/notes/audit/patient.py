@@ -80,7 +80,9 @@ def _tone(mention: Mention, truth: Truth) -> bool:
 
 
 def _side_known(mention: Mention, truth: Truth) -> bool:
-    return any(re.search(rf"\b{mention.side}\b", value.lower()) for value in (*truth.facts.values(), *truth.drawn))
+    return any(
+        re.search(rf"\b{mention.side}\b", value.lower()) for value in (*truth.facts.values(), *truth.drawn)
+    )
 
 
 def _known(kind: str, truth: Truth) -> str:

@@ -11,7 +11,10 @@ UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
 ).split()
-TENS = {name: 10 * count for count, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+TENS = {
+    name: 10 * count
+    for count, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+}
 DECADES = {f"{name[:-1]}ies": value for name, value in TENS.items()}
 ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
 
@@ -23,7 +26,9 @@ AGES = (
     re.compile(
         rf"\b{_ABOUT}{_LOW}{_NUMBER}\s*(?P<unit>years?|yrs?|yr?|months?|weeks?|days?)?[\s./]*(?:old|o)\b"
     ),
-    re.compile(rf"\baged?\b[\s:]*(?:(?:of|is|was|being|patient|group|between|from)[\s:]*)*{_ABOUT}{_LOW}{_NUMBER}\b(?!\s*(?:mm|cm))"),
+    re.compile(
+        rf"\baged?\b[\s:]*(?:(?:of|is|was|being|the|this|person|patient|group|between|from)[\s:]*)*{_ABOUT}{_LOW}{_NUMBER}\b(?!\s*(?:mm|cm))"
+    ),
     re.compile(rf"\b{_ABOUT}{_NUMBER}\s*(?P<unit>years?|months?)\s+of\s+age\b"),
     re.compile(rf"\b(?:patient|man|woman|male|female)\s*(?:of|,|\()\s*{_ABOUT}{_NUMBER}\s*(?:years?\b|\)|,)"),
 )
@@ -36,8 +41,12 @@ PARTS = {"early": (0, 4), "mid": (3, 7), "late": (5, 9), None: (0, 9)}
 
 _SOME = rf"(?:\d+(?:\.\d+)?|{_WORD}|several|many|few|couple\s+of|some|a|an)"
 SINCE = re.compile(r"\bsince\s+(?:19|20)\d\d\b")
-DURATION = re.compile(rf"\b{_SOME}(?:\s*(?:to|or|,|/|\s)\s*{_SOME})?\s+(?:days?|weeks?|months?|years?|decades?)\b")
-LATER = re.compile(r"(?:\b(?:in|every|within|after|next|follow\s?up|per|each|for the next)\s+(?:the\s+)?(?:next\s+)?)$")
+DURATION = re.compile(
+    rf"\b{_SOME}(?:\s*(?:to|or|,|/|\s)\s*{_SOME})?\s+(?:days?|weeks?|months?|years?|decades?)\b"
+)
+LATER = re.compile(
+    r"(?:\b(?:in|every|within|after|next|follow\s?up|per|each|for the next)\s+(?:the\s+)?(?:next\s+)?)$"
+)
 
 _TYPE = r"(?P<type>vi|iv|v|i{1,3}|[0-9])\b(?:\s*(?:to|or|/|,|\s)\s*(?P<last>vi|iv|v|i{1,3}|[0-6])\b)?"
 TONES = (
@@ -87,8 +96,15 @@ def _ages(text: str) -> Iterator[tuple[int, int, Concept]]:
         decade = match["decade"]
         first = DECADES.get(decade) or int(decade[:2])
         low, high = PARTS[match["part"]]
-        if re.search(r"\b(?:in|during)\s+(?:his|her|their|the)\s+(?:early|mid|late)?\s*$", text[: match.start("decade")]):
-            yield match.start(), match.end(), Concept("age", match[0].strip(), span=(first + low, first + high))
+        if re.search(
+            r"\b(?:in|during)\s+(?:his|her|their|the)\s+(?:early|mid|late)?\s*$",
+            text[: match.start("decade")],
+        ):
+            yield (
+                match.start(),
+                match.end(),
+                Concept("age", match[0].strip(), span=(first + low, first + high)),
+            )
 
 
 def _short(text: str) -> Iterator[tuple[int, int, Concept]]:
@@ -110,7 +126,9 @@ def _tones(text: str) -> Iterator[tuple[int, int, Concept]]:
         for match in pattern.finditer(text):
             first = _type(match["type"])
             last = _type(match["last"]) if match["last"] else first
-            scale = "class" if match.groupdict().get("class") else "fitzpatrick" if "tone" not in match[0] else ""
+            scale = (
+                "class" if match.groupdict().get("class") else "fitzpatrick" if "tone" not in match[0] else ""
+            )
             yield match.start(), match.end(), Concept("skin_tone", match[0], value=scale, span=(first, last))
 
 

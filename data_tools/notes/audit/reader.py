@@ -31,14 +31,18 @@ BETWEEN = frozenset({",", "or", "/", "and", "a", "an", "the", "vs", "versus", ".
 DETERMINERS = frozenset(
     "the his her their a left right upper lower mid central of on patient s : ( , and or at over from".split()
 )
-CAREFUL = frozenset("back sole face head hand hip temple crown calf gum vertex brow shin breast neck lip".split())
+CAREFUL = frozenset(
+    "back sole face head hand hip temple crown calf gum vertex brow shin breast foot flank flanks arm leg chin trunk neck lip".split()
+)
 NEGATIVE = frozenset({"no", "not", "none", "absent", "negative", "unlikely", "excluded"})
 POSITIVE = frozenset({"yes", "present", "positive", "confirmed", "likely"})
 
 
 DIAGNOSTIC = frozenset({"diagnosis", "malignancy"})
 # Cues that reach over a whole list or clause; what begins a new clause; what links a finding to a diagnosis.
-OPEN = re.compile(r"differential|consideration|alternative|whether|\bif\b|question|possibility|doubt|unclear|certain")
+OPEN = re.compile(
+    r"differential|consideration|alternative|whether|\bif\b|question|possibility|doubt|unclear|certain"
+)
 CLAUSE = re.compile(
     r"\b(?:(?:this|it|which|that|lesion|diagnosis|findings?|picture|image|and|is)(?:\s\w+){0,2}?\s"
     r"(?:is|was|are|were|shows?|represents?|corresponds?|belongs?)|is an?|was an?|and the|diagnosed (?:as|with)|"
@@ -58,6 +62,10 @@ SIGNS = re.compile(
 )
 
 
+AUXILIARIES = frozenset(
+    "is was are were be been has have can could very highly deemed also therefore".split()
+)
+NEW = frozenset({"this", "it", "that", "these", "we", "so", "one"})  # what may begin a clause after a comma
 GAP = 3  # most words between the members of a list that one cue is about
 
 
@@ -236,7 +244,9 @@ def _reaches_on(doc: Any, cue: Any, span: Any, peers: list[Any]) -> bool:
     before = [other for other in peers if last <= other.start < span.start]
     if before:
         gap = [token.lower_ for token in doc[before[-1].end : span.start]]
-        return ":" not in gap and (len(gap) <= GAP or bool({"or", "nor"} & set(gap[:2])))
+        if ":" in gap or ("," in gap and NEW & set(gap)):
+            return False
+        return len(gap) <= GAP or bool({"or", "nor"} & set(gap[:2]))
     if span.label_ == "history" and ":" not in between:  # "no ulceration, bleeding or crusts"
         return all(len(part.split()) <= GAP for part in between.split(","))
     return not {",", ":"} & {token.text for token in doc[last + 1 : span.start]} and doc[last].text != ","
@@ -253,6 +263,8 @@ def _is_link(between: str) -> bool:
 def _reaches_back(doc: Any, cue: Any, span: Any, peers: list[Any]) -> bool:
     """ "A nevus is seen and melanoma is excluded" excludes the melanoma alone, "nevus or melanoma" both."""
     first = cue.modifier_span[0]
+    while first > span.end and doc[first - 1].lower_ in AUXILIARIES:
+        first -= 1
     nearer = [other for other in peers if span.end <= other.start < first]
     words = {
         doc[at].lower_
@@ -295,7 +307,11 @@ def _heading(doc: Any, span: Any, concept: Concept) -> str:
     after = span.end
     while after < len(doc) and doc[after].lower_ in ("status", "assessment", "level", "grade", "degree", ")"):
         after += 1
-    if after >= len(doc) or doc[after].text != ":" or concept.kind not in ("diagnosis", "malignancy", "history"):
+    if (
+        after >= len(doc)
+        or doc[after].text != ":"
+        or concept.kind not in ("diagnosis", "malignancy", "history")
+    ):
         return ""
     value = doc[after + 1].lower_ if after + 1 < len(doc) else ""
     if value in NEGATIVE:

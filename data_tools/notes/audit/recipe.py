@@ -12,6 +12,7 @@ from data_tools.notes.audit import VERSION, audit_notes, refusals
 from data_tools.notes.audit.cards import ScoreCard, score_cards
 from data_tools.notes.audit.refused import json_lines, refused_line
 from data_tools.notes.audit.report import AuditedLesion, AuditedNote, write_report
+from data_tools.notes.audit.settings import check_settings
 from data_tools.shards.inputs import read_inputs
 from mmfm import __version__
 from mmfm.files import write_atomically
@@ -56,8 +57,9 @@ def audit_recipe(cfg: ShardsConfig, limit: int = 0, workers: int = 0) -> RecipeA
     """Gather the notes of a recipe and audit them by its settings.
 
     `limit`: most records of each source; 0 for all. Raises `DataError` for sources that cannot be read, and
-    where a note was written for no record.
+    where a note was written for no record, `ConfigError` for settings that cannot be used.
     """
+    check_settings(cfg.audit)
     samples = read_inputs(cfg, limit).samples
     pairs = [
         (sample.record, replace(note, strategy=name))  # a note goes by its whole name: "L1-medgemma"

@@ -19,7 +19,9 @@ from mmfm.taxonomy import CLASSES, CODES, SUBCLASSES, UNKNOWN_LABEL
 
 FILE = Path(__file__).with_name("lexicon.yaml")
 PLAIN = str.maketrans("-‐‑–’‘", "    ''")
-VISIBLE = frozenset({"crusting", "crusts", "chronic sun damage"})  # what the graph has as a symptom, but a picture shows
+VISIBLE = frozenset(
+    {"crusting", "crusts", "chronic sun damage"}
+)  # what the graph has as a symptom, but a picture shows
 SPELLINGS = (
     ("nevus", "naevus"),
     ("nevi", "naevi"),
@@ -109,7 +111,11 @@ def _diagnoses(content: dict[str, Any]) -> Iterator[tuple[str, Concept, bool]]:
     for entry in content["axes"]:
         label = CODES.index(entry["class"])
         values[entry["value"]] = concept = Concept(
-            "diagnosis", entry["value"], frozenset({label}), f"{entry['class']} {entry['axis']}", entry["value"]
+            "diagnosis",
+            entry["value"],
+            frozenset({label}),
+            f"{entry['class']} {entry['axis']}",
+            entry["value"],
         )
         yield from ((word, concept, False) for word in (entry["value"], *entry["words"]))
     yield from _subclasses(values)
@@ -170,7 +176,12 @@ def _variants(phrase: str) -> Iterable[str]:
 
 
 def _plurals(phrase: str) -> list[str]:
-    for ending, plural in (("nevus", "nevi"), ("osis", "oses"), ("lentigo", "lentigines"), ("lentigo maligna", "")):
+    for ending, plural in (
+        ("nevus", "nevi"),
+        ("osis", "oses"),
+        ("lentigo", "lentigines"),
+        ("lentigo maligna", ""),
+    ):
         if phrase.endswith(ending):
             return [phrase.removesuffix(ending) + plural] if plural else []
     return [phrase + "s"] if phrase[-1].isalpha() and phrase[-1] != "s" else []

@@ -15,7 +15,7 @@ from data_tools.notes.audit.terms import normalise
 TOKEN = re.compile(r"\w*\d\.\d+\w*|\d+(?=[MF]\b)|\w+|\n|[^\w\s]")
 LINE = re.compile(r"(?<![.:;!?,])\n(?=[ \t]*[a-z])")  # a line that only goes on in the next one
 ENDS = frozenset(".!?;\n")
-SHORT = frozenset({"dr", "vs", "cf", "approx", "ca", "incl", "mr", "mrs", "st", "no"})
+SHORT = frozenset({"dr", "vs", "cf", "approx", "ca", "incl", "mr", "mrs", "st"})
 LIST = re.compile(r"differential|considerations|exclude|rule out", re.IGNORECASE)
 OFFSETS = "offsets"  # in `Doc.user_data`: the character at which each token begins, and where the last ends
 
@@ -45,9 +45,11 @@ def _starts(words: list[str]) -> Iterator[bool]:
         if word == "\n":
             listing = before != "\n" and (listing or _opens_list(words, place))
             yield place == 0
+        elif place == 0:
+            yield True
         else:
             begins = _ends(words, place - 1) or _lettered(words, place) or _heading(words, place)
-            yield place == 0 or (begins and not (listing and before == "\n"))
+            yield begins and not (listing and before == "\n")
 
 
 def _ends(words: list[str], place: int) -> bool:
@@ -81,4 +83,3 @@ def _opens_list(words: list[str], place: int) -> bool:
     start = max((at for at in range(place) if words[at] in ENDS), default=-1) + 1
     line = words[start:place]
     return bool(line) and line[-1] == ":" and bool(LIST.search(" ".join(line)))
-

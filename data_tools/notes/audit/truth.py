@@ -57,7 +57,9 @@ class Truth:
         return cls(
             facts=facts,
             drawn=drawn,
-            classes=own.union(*(each.concept.classes for each in named if len(each.concept.classes) == 1 or not own)),
+            classes=own.union(
+                *(each.concept.classes for each in named if len(each.concept.classes) == 1 or not own)
+            ),
             names=frozenset({mention.concept for mention in named} | {class_concept(label) for label in own}),
             malignancies=frozenset(_malignancies(record, facts)),
             said=frozenset({*map(_said, mentions), *map(_said_of_many, told), *_extras(record)}),

@@ -12,21 +12,16 @@ from data_tools.notes.strategies.asked import AskedStrategy, pick
 from data_tools.notes.strategy import Label, Settings
 from mmfm.records import Record
 
-QUESTIONS = (
-    "What does this picture of the skin show?",
-    "Describe this picture in detail.",
-    "Please look at this skin and tell what you see.",
-    "How would you describe the changes of the skin in this picture?",
-)
+NUMBERS = 2**32  # of which one is drawn for a record; the template makes a question of it
 
 
 class OpenQuestion(AskedStrategy):
     """Strategies S1 and S2: one of some open questions, chosen by the record's key."""
 
     def context(self, record: Record, settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:
-        """The facts, where they are told, and the question."""
-        question = QUESTIONS[pick("question", record.key, len(QUESTIONS))]
-        return {**super().context(record, settings, facts), "question": question}
+        """The facts, where they are told, and the number of the question."""
+        number = pick("question", record.key, NUMBERS)
+        return {**super().context(record, settings, facts), "number": number}
 
 
 class InformedDescription(OpenQuestion):

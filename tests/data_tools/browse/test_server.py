@@ -169,6 +169,12 @@ def test_a_sample_shows_notes_with_what_was_found(site: str) -> None:
     assert "✓ packed" in text
 
 
+def test_refused_notes_are_marked_in_the_grid(site: str) -> None:
+    (sample,) = ask(site, "finding=class")["samples"]
+    assert (sample["notes"], sample["refused"]) == (["L1", "M"], ["L2-medgemma"])
+    assert "L1, M · refused: L2-medgemma" in page(f"{site}/?finding=class")
+
+
 def test_the_record_as_json(site: str, shards: Path) -> None:
     told = json.loads(get(f"{site}/api/sample?key=set-006"))
     split = Split.open(shards, "train")

@@ -43,6 +43,13 @@ def test_cut_connections_are_mended(site: Any, tmp_path: Path, ranges: bool) -> 
     assert ("bytes=70000-" in begun) == ranges  # a server without ranges begins anew each time
 
 
+def test_a_server_that_never_comes_further_is_given_up(site: Any, tmp_path: Path) -> None:
+    url = site.publish("f", BODY, ranges=False, cuts=[50_000, 60_000] * 10)
+    with pytest.raises(DataError, match="4 times"):
+        get(url, tmp_path / "f")
+    assert len(site.asked) == 5  # 60,000 was further than 50,000; nothing after it was
+
+
 def test_a_later_run_goes_on_with_what_came(site: Any, tmp_path: Path) -> None:
     url = site.publish("f", BODY, cuts=[30_000, 0, 0, 0])
     with pytest.raises(DataError, match="4 times; what came is kept, the same command goes on with it"):

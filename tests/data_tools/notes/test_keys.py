@@ -105,6 +105,12 @@ def test_a_file_that_has_just_been_changed_is_not_trusted_later(tmp_path: Path, 
     assert reads == ["new", "new"]
 
 
+def test_a_store_that_cannot_be_written_is_read_all_the_same(tmp_path: Path) -> None:
+    one = write(tmp_path / "one", "1")
+    (tmp_path / "store").write_text("a file where a folder should be")
+    assert FileDigests(tmp_path / "store" / "digests").of([one]) == [keys.file_digest(one)]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone: No such file"):
         FileDigests(tmp_path / "store").of([tmp_path / "gone"])

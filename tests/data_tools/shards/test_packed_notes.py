@@ -28,12 +28,13 @@ NAMES = ["M", "K", "L1", "R"]
 FORM = "A) Asymmetry: asymmetric. B) Border: sharp. C) Colors: red. D) Dermoscopic structures: dots. "
 LIES = range(0, IMAGES, 4)  # samples whose L1 names another class
 NOT_THERE, FAILED = 1, 2  # samples without an L1
-SHORT = 3  # the sample with two words of L1
+SHORT = 3  # the sample whose L1 has fewer than MIN_WORDS
+MIN_WORDS = 14
 
 
 def _text(number: int, record: Record) -> str:
     if number == SHORT:
-        return "A lesion"
+        return FORM.strip()
     named = "dermatofibroma" if number in LIES else record.class_name
     return f"{FORM}Impression: {named}."
 
@@ -60,8 +61,14 @@ def noted(recipe: Callable[..., ShardsConfig], tmp_path: Path) -> Callable[..., 
     """`noted(output="shards", **changes)`: the recipe with all four notes, and a store with planted lies."""
 
     def noted(output: str = "shards", **changes: Any) -> ShardsConfig:
-        settings = {"notes": NAMES, "writers": {"default": WriterConfig(model="m")}, **changes}
+        settings: dict[str, Any] = {
+            "notes": NAMES,
+            "writers": {"default": WriterConfig(model="m")},
+            "audit": AuditConfig(refuse=["class", "leak"]),
+            **changes,
+        }
         config = recipe(output, store=str(tmp_path / "store"), **settings)
+        config.audit.min_words = MIN_WORDS
         if not (tmp_path / "store").exists():
             _fill(config)
         return config
@@ -118,7 +125,7 @@ def test_what_is_packed_carries_its_audit(noted, tmp_path, capsys) -> None:
     short = packed[f"tiny-img{SHORT:02d}"]
     assert [finding["kind"] for finding in short.notes["L1"].audit["findings"]] == ["length"]
     print_samples(tmp_path / "shards", limit=0)
-    assert "    L1 [length]: A lesion\n" in capsys.readouterr().out
+    assert f"    L1 [length]: {FORM.strip()}\n" in capsys.readouterr().out
 
 
 def test_another_run_in_other_places_gives_the_same_bytes(noted, tmp_path, digests) -> None:
@@ -155,8 +162,8 @@ def test_a_sample_without_any_sound_note_keeps_its_place(noted, tmp_path) -> Non
 
 
 def test_a_name_of_which_nothing_is_packed_is_not_promised(noted) -> None:
-    only_short = AuditConfig(refuse=["length"], max_words=1)
-    manifest = shard(noted(notes=["M", "L1"], audit=only_short))
+    all_too_long = AuditConfig(refuse=["length"], max_words=1)
+    manifest = shard(noted(notes=["M", "L1"], audit=all_too_long))
     assert manifest.notes == []
     assert manifest.audit["notes"]["M"]["refused"] == IMAGES
 

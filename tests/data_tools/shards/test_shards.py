@@ -13,7 +13,7 @@ import pytest
 import webdataset
 from PIL import Image
 
-from data_tools.config import PackConfig, SplitConfig
+from data_tools.config import AuditConfig, PackConfig, SplitConfig
 from data_tools.shards import list_samples, shard, stats, verify
 from mmfm.data.index import Split
 from mmfm.data.manifest import Manifest
@@ -170,6 +170,8 @@ def test_large_images_are_shrunk(recipe, tmp_path):
         ({"sources": []}, "sources is empty"),
         ({"pack": PackConfig(samples_per_shard=0)}, "samples_per_shard=0"),
         ({"notes": ["X"]}, "note 'X': .* not a strategy"),
+        ({"audit": AuditConfig(refuse=["clas"])}, r"audit\.refuse: 'clas' is none of .* Did you mean class\?"),
+        ({"audit": AuditConfig(exempt=["Q"])}, r"audit\.exempt: note 'Q'"),
     ],
 )
 def test_recipes_that_cannot_work(recipe, changes, message):

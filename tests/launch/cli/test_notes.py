@@ -50,7 +50,7 @@ def test_write_list_and_show(
     assert row[5:] == [
         f"{10 * (160 - failed):,}",
         str(5 * (160 - failed)),
-        f"{(160 - failed) / 4:.4g}",
+        f"{(160 - failed) / 4:.2f}",
         "refused",
         str(failed),
     ]

@@ -20,9 +20,9 @@ from mmfm.records import Note, Record
 from mmfm.taxonomy import CLASSES, label_of
 
 # Patterns that the rules were written with, and such as were written when the rules stood.
-FILES = {"known": ("first", "second"), "held out": ("held_out",)}
+FILES = {"known": ("first", "second", "third", "fourth", "fifth"), "held out": ("held_out",)}
 HALVES = tuple(FILES)
-AT_LEAST = 32  # notes of each error in each file
+AT_LEAST = 30  # notes of each error in each file
 CLEAN_EACH = 3  # notes of each clean pattern
 ROMAN = ("", "I", "II", "III", "IV", "V", "VI")
 UNKNOWN: dict[str, Any] = {"age": None, "sex": "", "site": "", "skin_tone": "", "confirmation": ""}
@@ -41,7 +41,9 @@ class Planted:
 
 def planted_notes() -> list[Planted]:
     """The set: the same at every call."""
-    found = [planted for half, files in FILES.items() for file in files for planted in _of_patterns(half, file)]
+    found = [
+        planted for half, files in FILES.items() for file in files for planted in _of_patterns(half, file)
+    ]
     found += _of_templates()
     return found
 
@@ -72,7 +74,7 @@ def _suited(pattern: dict[str, Any], start: int) -> Iterator[Case]:
         case
         for case in order
         if (not only or only == case.record.malignancy or CLASSES[case.record.label].code in only)
-        and ("{other_subclass}" not in pattern["text"] or case.other_subclass)
+        and ("ther_subclass}" not in pattern["text"] or case.other_subclass)
     ]
     return cycle(fitting)
 
@@ -118,7 +120,9 @@ def _fields(case: Case) -> dict[str, str]:
     }
     articles = {f"a_{name}": f"{_article(fields[name])} {fields[name]}" for name in ("class", "other")}
     fields |= articles
-    return fields | {name[0].upper() + name[1:]: value[:1].upper() + value[1:] for name, value in fields.items()}
+    return fields | {
+        name[0].upper() + name[1:]: value[:1].upper() + value[1:] for name, value in fields.items()
+    }
 
 
 def _article(name: str) -> str:

@@ -24,7 +24,10 @@ NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "VASC": (("hemangioma", "angiokeratoma"), ("angiokeratoma", "pyogenic granuloma")),
     "ACK": (("actinic keratosis", ""),),
-    "BCC": (("nodular basal cell carcinoma", "superficial basal cell carcinoma"), ("basal cell carcinoma", "")),
+    "BCC": (
+        ("nodular basal cell carcinoma", "superficial basal cell carcinoma"),
+        ("basal cell carcinoma", ""),
+    ),
     "MEL": (
         ("lentigo maligna", "nodular melanoma"),
         ("nodular melanoma", "lentigo maligna"),

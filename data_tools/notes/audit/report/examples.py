@@ -21,6 +21,8 @@ from mmfm.records import Note, Record
 
 LESIONS = 120  # most lesions shown
 IMAGE_BYTES = 2_000_000  # most bytes of their images in the page, as text
+TEXT = 2500  # most characters of a note
+FINDINGS = 12  # most findings listed for a note
 SIDE = 192  # greatest side of an image, in pixels
 QUALITY = 78
 Bucket = tuple[str, str, str]  # note name, kind of finding or class, which of the two
@@ -42,8 +44,13 @@ class AuditedNote:
 
     @property
     def pieces(self) -> list[Piece]:
-        """Its text, cut for marking."""
-        return pieces(self.note.text, self.audit.findings)
+        """What is shown of its text, cut for marking."""
+        return pieces(self.note.text[:TEXT], self.audit.findings)
+
+    @property
+    def unshown(self) -> int:
+        """Characters of its text that are not shown."""
+        return max(0, len(self.note.text) - TEXT)
 
     @property
     def writer(self) -> str:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 import mmfm
 from data_tools.config import ShardsConfig
 from data_tools.notes.audit.cards import ScoreCard
 from data_tools.notes.audit.report import tables, words
-from data_tools.notes.audit.report.examples import AuditedLesion, make_examples
+from data_tools.notes.audit.report.examples import FINDINGS, AuditedLesion, make_examples
 from mmfm.evaluation.results import dataset_name
 from mmfm.files import write_atomically
 from mmfm.reports import format as fmt
+from mmfm.reports.pages import BASE_STYLE, file_text, page_templates
 from mmfm.taxonomy import CLASSES
 
-BASE_CSS = ("mmfm.reports", "templates/report.css")  # the look of all our pages
 OWN = "data_tools.notes.audit.report"
 
 
@@ -104,27 +102,16 @@ def _filters(examples: Sequence[Any]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _environment() -> Environment:
-    env = Environment(
-        loader=PackageLoader(OWN),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     helpers: dict[str, Any] = {
-        "css": _text(*BASE_CSS) + _text(OWN, "templates/audit.css"),
-        "script": _text(OWN, "templates/audit.js"),
+        "css": file_text(*BASE_STYLE) + file_text(OWN, "templates/audit.css"),
+        "script": file_text(OWN, "templates/audit.js"),
         "fmt": fmt,
         "percent": tables.percent,
         "told": tables.told,
         "interval": tables.interval,
         "cell": tables.cell,
         "words": words,
+        "most_findings": FINDINGS,
         "dataset_name": dataset_name,
     }
-    env.globals.update(helpers)
-    return env
-
-
-def _text(package: str, name: str) -> Markup:
-    return Markup((resources.files(package) / name).read_text(encoding="utf-8"))
+    return page_templates(OWN, **helpers)

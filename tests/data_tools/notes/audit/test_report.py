@@ -263,6 +263,21 @@ def test_the_page_stays_small(lesions: list[AuditedLesion], config: ShardsConfig
     assert max(Image.open(image).size) > examples.SIDE
 
 
+def test_endless_notes_do_not_make_an_endless_page(
+    cards: list[ScoreCard], config: ShardsConfig, tmp_path: Path
+) -> None:
+    text = "so it says again and again, " * 2000
+    findings = [Finding("repetition", "again", start, start + 5) for start in range(0, 2000, 10)]
+    lesion = _lesion(0, tmp_path / "none.png", config)
+    endless = AuditedNote(Note("M", text), Audit(findings, {}), ["repetition"])
+    lesion.notes[:] = [endless] * 10
+    html = write_report(tmp_path / "a.html", "endless", [lesion], cards, config).read_text()
+    page = Page(html)
+    assert f"and {len(text) - examples.TEXT:,} more characters" in page.text
+    assert "and 188 more" in page.text and page.open == []
+    assert len(html) < 600_000
+
+
 def test_cells_hold_the_numbers_of_the_cards(cards: list[ScoreCard]) -> None:
     tables = subgroup_tables(cards)
     assert {"class", "dataset", "sex", "age"} <= {table.by for table in tables}

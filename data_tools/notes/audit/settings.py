@@ -1,0 +1,25 @@
+"""The settings of the audit, checked before anything long begins."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from data_tools.config import AuditConfig
+from data_tools.notes import strategy_of
+from data_tools.notes.audit.findings import KINDS
+from mmfm.errors import ConfigError
+
+
+def check_settings(cfg: AuditConfig) -> None:
+    """Raise `ConfigError` for a kind of finding, or a note, that does not exist: it would refuse nothing."""
+    for kind in cfg.refuse:
+        if kind not in KINDS:
+            close = get_close_matches(kind, KINDS, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ConfigError(f"audit.refuse: {kind!r} is none of {', '.join(KINDS)}.{hint}")
+    for key, names in (("exempt", cfg.exempt), ("hidden", cfg.hidden)):
+        for name in names:
+            try:
+                strategy_of(name)
+            except ConfigError as error:
+                raise ConfigError(f"audit.{key}: {error}") from error
