@@ -47,8 +47,10 @@ setup(
         "openpyxl>=3.1",  # metadata tables that are published as Excel files
         "openai>=2",  # notes by any server with OpenAI's interface
         "opencv-python-headless>=4.10",  # crop, resize and the colour matrix
+        "phonenumbers>=9",  # telephone numbers in texts that should tell nobody's identity
         "pillow>=11",
         "pyarrow>=18",  # shard indices
+        "python-stdnum>=2",  # check digits of national ids, likewise
         "pyyaml>=6",  # the taxonomy, the knowledge graph
         "rich>=13",
         "safetensors>=0.5",

@@ -66,7 +66,7 @@ def make_tiny_model(folder: Path, vision: bool = False, seed: int = 0, shape: Sh
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build_model(shape, tokenizer, vision)
-    _prefer_words(model, tokenizer)
+    prefer_words(model, tokenizer)
     return save_model(folder, model, tokenizer, vision)
 
 
@@ -171,8 +171,8 @@ def save_model(folder: Path, model: Any, tokenizer: Any, vision: bool) -> Path:
     return folder
 
 
-def _prefer_words(model: Any, tokenizer: Any) -> None:
-    """Zero scores for tokens that are no word: the best of hundreds of random scores is above zero."""
+def prefer_words(model: Any, tokenizer: Any) -> None:
+    """Set scores to zero for tokens that are no word: the best of hundreds of random scores is above zero."""
     import torch
 
     with torch.no_grad():

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from data_tools.demo.language import Shape, build_model, fit_chat_tokenizer, save_model
+from data_tools.demo.language import Shape, build_model, fit_chat_tokenizer, prefer_words, save_model
 from data_tools.notes.strategy import Prompt
 from mmfm.progress import say
 
@@ -33,6 +33,8 @@ def train_tiny_model(
 ) -> float:
     """Train a model of `shape` for `seconds` on `pairs`, an endless iterator, and write it to `folder`.
 
+    0 seconds leave its weights random: then it answers as `make_tiny_model` says.
+
     The loss counts answers alone. Returns its last mean, in nats per token. It is a text model, for which a
     server can batch requests: pictures are not looked at.
     """
@@ -44,10 +46,19 @@ def train_tiny_model(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build_model(shape, tokenizer, vision=False).train()
+    prefer_words(model, tokenizer)
+    loss = _train(model, tokenizer, itertools.chain(first, pairs), seconds)
+    save_model(folder, model.eval(), tokenizer, vision=False)
+    return loss
+
+
+def _train(model: Any, tokenizer: Any, pairs: Iterator[Pair], seconds: float) -> float:
+    """Train until the time is over, and return the running mean of the loss."""
+    import torch
+
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.95), weight_decay=0.01)
     loss, steps, begun, said = math.nan, 0, time.monotonic(), 0.0
-    examples = (_example(tokenizer, pair) for pair in itertools.chain(first, pairs))
-    for batch in _batches(examples):
+    for batch in _batches(_example(tokenizer, pair) for pair in pairs):
         passed = time.monotonic() - begun
         if passed >= seconds:
             break
@@ -62,7 +73,6 @@ def train_tiny_model(
         if passed - said >= SAY_EVERY:
             said = passed
             say(f"training the writer: {passed:.0f} of {seconds:.0f} s, {steps} steps, loss {loss:.3f}")
-    save_model(folder, model.eval(), tokenizer, vision=False)
     return loss
 
 

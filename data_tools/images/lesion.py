@@ -21,6 +21,7 @@ LEAST_CONTRAST = 10.0  # CIELAB distance of a lesion's colour from the skin's
 LEAST_OVER_SKIN = 2.0  # that distance over the spread of the skin's own
 MOST_AT_EDGE = 0.3  # share of its outline's box that may lie on the edge of the image
 LEAST_SOLID = 0.55  # share of its convex hull that a lesion fills
+LEAST_SIDE = 64  # pixels: a smaller square would be a blot
 LITTLE = 0.95  # a square of more of the image's area than this is not worth cutting
 
 
@@ -38,7 +39,7 @@ def lesion_crop(image: Pixels, margin: float) -> Pixels:
     left, top, wide, high = (value * scale for value in cv2.boundingRect(mask))
     height, width = image.shape[:2]
     longer = max(wide, high)
-    side = round(min(longer * (1 + 2 * margin), height, width))
+    side = round(min(max(longer * (1 + 2 * margin), LEAST_SIDE), height, width))
     if side < longer or side * side >= LITTLE * height * width:
         return image
     x = round(min(max(left + wide / 2 - side / 2, 0), width - side))

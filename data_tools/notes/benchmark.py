@@ -21,8 +21,9 @@ import numpy as np
 
 from data_tools.config import ServerConfig, WriterConfig
 from data_tools.demo.draw import DERMOSCOPIC, draw_image
-from data_tools.demo.language import Shape, make_tiny_model
-from data_tools.demo.language_pairs import made_up_record
+from data_tools.demo.language import make_tiny_model
+from data_tools.demo.language_pairs import made_up_record, pairs
+from data_tools.demo.language_training import train_tiny_model
 from data_tools.demo.lesion import draw_lesion
 from data_tools.demo.serve import BATCHING, serving
 from data_tools.notes import STRATEGIES
@@ -35,7 +36,6 @@ from mmfm.progress import track
 SINGLE = "one at a time"
 FEWER = 4  # one at a time, so many fewer requests are measured: they take longer
 PICTURE_SIDE = 256  # pixels
-OWN_SHAPE = Shape(hidden=192, layers=3, heads=4, vocabulary=1000)
 
 
 @dataclass
@@ -104,7 +104,7 @@ def notes_benchmark(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmfm-bench-")))
         if server is None:
-            model = str(make_tiny_model(folder / "model", vision=images, shape=OWN_SHAPE))
+            model = str(_own_model(folder / "model", images))
             # The server batches requests of text models alone.
             server = ServerConfig(url=stack.enter_context(serving(Path(model), () if images else BATCHING)))
             name = f"transformers serve, tiny model{'' if images else ', continuous batching'}"
@@ -126,6 +126,14 @@ def notes_benchmark(
     return result
 
 
+def _own_model(folder: Path, images: bool) -> Path:
+    """A tiny model of random weights; one for text alone has a tokenizer for our prompts."""
+    if images:
+        return make_tiny_model(folder, vision=True)
+    train_tiny_model(folder, pairs(), seconds=0)
+    return folder
+
+
 def _measure(
     writer: WriterConfig, concurrency: int, count: int, stream: Iterator[Request], failed: Counter[str]
 ) -> Round:
@@ -143,7 +151,7 @@ def _measure(
 
 
 def _requests(pictures: Path | None) -> Iterator[Request]:
-    """Prompts about made-up lesions without end; each with a drawn picture, where there is a folder for it."""
+    """Prompts about made-up lesions without end, each with a drawn picture where `pictures` is a folder."""
     rng = np.random.default_rng(0)
     strategy = STRATEGIES["L2" if pictures else "K"]
     for number in range(2**62):

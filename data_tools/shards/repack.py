@@ -24,6 +24,8 @@ from mmfm.data.manifest import MANIFEST_NAME, Manifest
 from mmfm.errors import ConfigError, DataError
 from mmfm.records import Record
 
+SMALL = 30_000_000  # bytes that are copied sooner than further processes start
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -132,10 +134,16 @@ def repack(
             plan.claim(output)
             if not (output / MANIFEST_NAME).is_file():
                 jobs = copy_jobs(selection, samples_per_shard, seed)
+                workers = workers or (1 if _size(selection) < SMALL else 0)
                 reports = write_missing(jobs, output, partial(copy_shard, output=output), workers)
                 finish(plan, reports).write(output)
         shutil.rmtree(output / PARTS, ignore_errors=True)
     return Manifest.read(output)
+
+
+def _size(selection: Selection) -> int:
+    """Bytes of the images to copy."""
+    return sum(entry.stored.image[1] for entry in selection.entries)
 
 
 def plan_of(selection: Selection, settings: dict[str, Any]) -> Plan:

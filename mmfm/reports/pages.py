@@ -12,7 +12,7 @@ BASE_STYLE = ("mmfm.reports", "templates/report.css")  # the look of all our pag
 
 
 def page_templates(package: str, **helpers: Any) -> Environment:
-    """The templates of a package, with `helpers` to call in them. Text is escaped, unknown names are errors."""
+    """The templates of a package, with `helpers` to call in them. They escape; unknown names are errors."""
     templates = Environment(
         loader=PackageLoader(package),
         autoescape=True,

@@ -6,6 +6,7 @@ symptoms that they tell and the share of what they tell that was given, there wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from mmfm.records import Note, Record
 STEM = 6  # letters by which words are compared: "ulcerated" tells "ulceration"
 TOLD_SHARE = 0.6  # of the words of a free text
 PHRASES = frozenset({"class", "native_class", "subclass", "matched_subclass", "malignancy"})
-EMPTY = frozenset("a an and are as at by for from in is it its of on or that the this to was with".split())
+EMPTY = re.compile(r"an?|and|are|as|at|by|for|from|in|is|its?|of|on|or|that|the|this|to|was|with")
 
 
 def recall(record: Record, note: Note, mentions: Sequence[Mention], truth: Truth) -> tuple[int, int]:
@@ -76,7 +77,7 @@ def _words_told(value: str, stems: set[str]) -> bool:
 
 
 def _stems(text: str) -> set[str]:
-    return {word[:STEM].rstrip("s") for word in words_of(normalise(text)) if word not in EMPTY}
+    return {word[:STEM].rstrip("s") for word in words_of(normalise(text)) if not EMPTY.fullmatch(word)}
 
 
 def _statement(mention: Mention, truth: Truth) -> Iterator[bool]:

@@ -49,7 +49,7 @@ def _neighbors(texts: Sequence[str]) -> dict[str, list[str]]:
         same[print_.hashvalues.tobytes()].append(text)
     for key, members in same.items():
         index.insert(key, prints[members[0]])
-    found = {}
+    found: dict[str, list[str]] = {}
     for key, members in same.items():
         first = prints[members[0]]
         near = [

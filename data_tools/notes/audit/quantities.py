@@ -7,13 +7,33 @@ from collections.abc import Iterator
 
 from data_tools.notes.audit.terms import Concept
 
-UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
+UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
 TENS = {
     name: 10 * count
-    for count, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+    for count, name in enumerate(
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2
+    )
 }
 DECADES = {f"{name[:-1]}ies": value for name, value in TENS.items()}
 ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
@@ -33,7 +53,7 @@ AGES = (
     re.compile(rf"\b(?:patient|man|woman|male|female)\s*(?:of|,|\()\s*{_ABOUT}{_NUMBER}\s*(?:years?\b|\)|,)"),
 )
 DECADE = re.compile(rf"\b(?P<part>early|mid|late)?\s*(?P<decade>[1-9]0\s?'?s|{'|'.join(DECADES)})\b")
-ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
+ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
 ORDINAL = re.compile(rf"\b(?P<ordinal>{'|'.join(ORDINALS)})\s+decade\b(?:\s+of\s+life)?")
 INITIAL = re.compile(r"\b(?:[Ss]ex|[Gg]ender|SEX|GENDER)\s*:\s*(?P<sex>[MFmf])\b")
 SHORT = re.compile(r"\b(?P<number>\d{2})\s?(?:[yY]/?[oO]?\s?)?(?P<sex>[MF])\b")

@@ -1,8 +1,8 @@
 """Reads a note: which terms it mentions, and what it claims of each.
 
-Terms are matched by spaCy; ConText, as medspaCy has it, finds negation, uncertainty, history and family by the
-rules of `context.yaml`. What is added here: alternatives ("melanoma or nevus"), headings ("Malignancy:"), and
-that a cue does not reach over a comma to another topic.
+Terms are matched by spaCy; ConText, as medspaCy has it, finds negation, uncertainty, history and family by
+the rules of `context.yaml`. What is added here: alternatives ("melanoma or nevus"), headings ("Malignancy:"),
+and how far a cue reaches (`reach.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from data_tools.notes.audit.quantities import quantities
+from data_tools.notes.audit.reach import BETWEEN, doubted_first, reaches
 from data_tools.notes.audit.sites import site_named
 from data_tools.notes.audit.terms import Concept, Term, normalise, terms
 from data_tools.notes.audit.tokens import LINE, OFFSETS, NoteTokenizer
@@ -27,46 +28,16 @@ GROUP = "mentions"
 AFFIRMED = "affirmed"
 # Of several categories the first decides; NEGATED and UNCERTAIN go by their places.
 ORDER = ("UNKNOWN", "FAMILY", "HISTORICAL", "OTHERS", "HYPOTHETICAL")
-BETWEEN = frozenset({",", "or", "/", "and", "a", "an", "the", "vs", "versus", ".", "either"})
-DETERMINERS = frozenset(
-    "the his her their a left right upper lower mid central of on patient s : ( , and or at over from".split()
+# What stands before a site, and words that mean one only there.
+DETERMINERS = re.compile(
+    r"the|his|her|their|an?|left|right|upper|lower|mid|central|of|on|patient|s|:|\(|,|and|or|at|over|from"
 )
-CAREFUL = frozenset(
-    "back sole face head hand hip temple crown calf gum vertex brow shin breast foot flank flanks arm leg chin trunk neck lip".split()
+CAREFUL = re.compile(
+    r"back|sole|face|head|hand|hip|temple|crown|calf|gum|vertex|brow|shin|breast|foot|flanks?|arm|leg|"
+    r"chin|trunk|neck|lip"
 )
 NEGATIVE = frozenset({"no", "not", "none", "absent", "negative", "unlikely", "excluded"})
 POSITIVE = frozenset({"yes", "present", "positive", "confirmed", "likely"})
-
-
-DIAGNOSTIC = frozenset({"diagnosis", "malignancy"})
-# Cues that reach over a whole list or clause; what begins a new clause; what links a finding to a diagnosis.
-OPEN = re.compile(
-    r"differential|consideration|alternative|whether|\bif\b|question|possibility|doubt|unclear|certain"
-)
-CLAUSE = re.compile(
-    r"\b(?:(?:this|it|which|that|lesion|diagnosis|findings?|picture|image|and|is)(?:\s\w+){0,2}?\s"
-    r"(?:is|was|are|were|shows?|represents?|corresponds?|belongs?)|is an?|was an?|and the|diagnosed (?:as|with)|"
-    r"classified as|known (?:as|to be)|overall)\b"
-)
-VERB = re.compile(
-    r"\b(?:suggests|suggesting|favors|favoring|indicates|indicating|supports|supporting|confirms|confirming|"
-    r"points|pointing|speaks|argues|represents|representing|makes|fits|fitting|identifies|establishes)\b"
-)
-LINK = re.compile(
-    r"\b(?:consistent|compatible|in keeping|in line|typical|characteristic|diagnostic|classic|suggestive|as expected)"
-    r"\s(?:with|of|for)\b"
-)
-SIGNS = re.compile(
-    r"\b(?:features?|signs?|findings?|criteri(?:a|on)|structures?|evidence|characteristics?|patterns?|changes?|"
-    r"indications?|aspects?|elements?|clues?|hallmarks?|anything|it)\b"
-)
-
-
-AUXILIARIES = frozenset(
-    "is was are were be been has have can could very highly deemed also therefore".split()
-)
-NEW = frozenset({"this", "it", "that", "these", "we", "so", "one"})  # what may begin a clause after a comma
-GAP = 3  # most words between the members of a list that one cue is about
 
 
 @dataclass(frozen=True)
@@ -179,11 +150,11 @@ def _rules() -> Iterator[Any]:
 
 def _is_meant(doc: Any, first: int, last: int, concept: Concept) -> bool:
     """Whether a word that means a site among other things does so here."""
-    if concept.kind != "site" or last - first > 1 or doc[first].lower_ not in CAREFUL:
+    if concept.kind != "site" or last - first > 1 or not CAREFUL.fullmatch(doc[first].lower_):
         return True
     before = doc[first - 1].lower_ if first else ":"
     after = doc[last].lower_ if last < len(doc) else "."
-    if before not in DETERMINERS or (after == "of" and _names_site(doc, last + 1)):
+    if not DETERMINERS.fullmatch(before) or (after == "of" and _names_site(doc, last + 1)):
         return False  # "second hand", "the back of the hand"
     return doc[first].lower_ != "sole" or not after.isalpha() or after in ("of", "and", "or", "with", "in")
 
@@ -205,7 +176,8 @@ def _in_tokens(doc: Any, found: Iterable[tuple[int, int, Concept]]) -> Iterator[
 def _mention(doc: Any, span: Any, concept: Concept, found: list[tuple[Any, Concept]]) -> Mention:
     offsets = doc.user_data[OFFSETS]
     start, end = offsets[span.start][0], offsets[span.end - 1][1]
-    modifiers = [cue for cue in span._.modifiers if _reaches(doc, cue, span, found)]
+    terms = [other for other, _ in found]
+    modifiers = [cue for cue in span._.modifiers if reaches(doc, cue, span, terms)]
     side = doc[span.start - 1].lower_ if span.start else ""
     return Mention(
         concept,
@@ -215,66 +187,6 @@ def _mention(doc: Any, span: Any, concept: Concept, found: list[tuple[Any, Conce
         _assertion(doc, span, concept, modifiers),
         side=side if concept.kind == "site" and side in ("left", "right") else "",
     )
-
-
-def _reaches(doc: Any, cue: Any, span: Any, found: list[tuple[Any, Concept]]) -> bool:
-    """Whether a denial or doubt is about the term; cues of other categories always are."""
-    if cue.category not in ("NEGATED", "UNCERTAIN"):
-        return True
-    first, last = cue.modifier_span
-    kinds = DIAGNOSTIC if span.label_ in DIAGNOSTIC else {span.label_}
-    peers = [other for other, _ in found if other.label_ in kinds]
-    if last <= span.start:
-        text = doc[first:last].text.lower()
-        return bool(OPEN.search(text)) or _reaches_on(doc, cue, span, peers)
-    return _reaches_back(doc, cue, span, peers)
-
-
-def _reaches_on(doc: Any, cue: Any, span: Any, peers: list[Any]) -> bool:
-    """ "No network, melanoma" denies the network alone; "no ulceration and is a melanoma" the ulceration.
-
-    Over a comma a cue reaches only from one term to the next of its kind: "no melanoma, nevus or lentigo".
-    """
-    first, last = cue.modifier_span
-    between = doc[last : span.start].text.lower()
-    if CLAUSE.search(between) or (cue.category == "NEGATED" and _is_link(between)):
-        return False
-    if doc[first:last].text.lower() == "no" and doc[last].text in (",", ":"):
-        return False  # an answer: "Is it benign? No: ..."
-    before = [other for other in peers if last <= other.start < span.start]
-    if before:
-        gap = [token.lower_ for token in doc[before[-1].end : span.start]]
-        if ":" in gap or ("," in gap and NEW & set(gap)):
-            return False
-        return len(gap) <= GAP or bool({"or", "nor"} & set(gap[:2]))
-    if span.label_ == "history" and ":" not in between:  # "no ulceration, bleeding or crusts"
-        return all(len(part.split()) <= GAP for part in between.split(","))
-    return not {",", ":"} & {token.text for token in doc[last + 1 : span.start]} and doc[last].text != ","
-
-
-def _is_link(between: str) -> bool:
-    """ "Without ulceration typical of melanoma" claims one, "without features typical of melanoma" does not."""
-    if VERB.search(between):
-        return True
-    link = LINK.search(between)
-    return bool(link and not SIGNS.search(between[: link.start()]))
-
-
-def _reaches_back(doc: Any, cue: Any, span: Any, peers: list[Any]) -> bool:
-    """ "A nevus is seen and melanoma is excluded" excludes the melanoma alone, "nevus or melanoma" both."""
-    first = cue.modifier_span[0]
-    while first > span.end and doc[first - 1].lower_ in AUXILIARIES:
-        first -= 1
-    nearer = [other for other in peers if span.end <= other.start < first]
-    words = {
-        doc[at].lower_
-        for at in range(span.end, first)
-        if not any(other.start <= at < other.end for other in nearer)
-    }
-    if not nearer:
-        return not words & {"is", "was", "are", "were", "shows", "seen", ";"}
-    several = cue.category == "UNCERTAIN" or doc[first].lower_ not in ("is", "was", "has")
-    return "such" in words or (words <= BETWEEN and (several or "or" in words))
 
 
 def _assertion(doc: Any, span: Any, concept: Concept, cues: list[Any]) -> str:
@@ -288,18 +200,11 @@ def _assertion(doc: Any, span: Any, concept: Concept, cues: list[Any]) -> str:
     is_heading = span.end < len(doc) and doc[span.end].text == ":"  # "Histology: nevus"
     if concept.kind == "confirmation" and "CONFIRMED" not in categories and not is_heading:
         return "listed"  # "biopsy" by itself claims nothing
-    if "NEGATED" in categories and not _doubted_first(cues, span):
+    if "NEGATED" in categories and not doubted_first(cues, span):
         return "negated"
     if "UNCERTAIN" in categories or doc[span.end - 1].sent[-1].text == "?":
         return "uncertain"
     return AFFIRMED
-
-
-def _doubted_first(cues: list[Any], span: Any) -> bool:
-    """Whether doubt embraces denial: "may not be melanoma", against "not suspicious for melanoma"."""
-    doubts = [cue.modifier_span[0] for cue in cues if cue.category == "UNCERTAIN"]
-    denials = [cue.modifier_span[0] for cue in cues if cue.category == "NEGATED"]
-    return bool(doubts) and (min(doubts) < min(denials) or max(doubts) > span.start)
 
 
 def _heading(doc: Any, span: Any, concept: Concept) -> str:

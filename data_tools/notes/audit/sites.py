@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ REGIONS = tuple(name for name, site in SITES.items() if not site.within)  # thos
 _BY_WORD = {word: site for site in reversed(SITES.values()) for word in site.words}
 
 
-@lru_cache(maxsize=None)
+@cache
 def site_named(words: str) -> Site | None:
     """The site with this name, in any case; None where there is none."""
     name = " ".join(words.lower().split())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,8 @@ SPELLINGS = (
 class Concept:
     """What a term means. `kind` tells which of the other fields hold something.
 
-    kind: "diagnosis", "malignancy", "sex", "age", "site", "skin_tone", "confirmation", "history", "outside", "finding",
-    "ignored".
+    kind: "diagnosis", "malignancy", "sex", "age", "site", "skin_tone", "confirmation", "history", "outside"
+    (the closed sets of L1), "finding" (of the graph), "ignored".
     """
 
     kind: str
@@ -95,7 +95,7 @@ def _entries(content: dict[str, Any]) -> Iterator[tuple[str, Concept, bool]]:
 
 
 def _graph() -> Iterator[tuple[str, Concept, bool]]:
-    """What the knowledge graph adds: symptoms, risk factors and drugs are history, if nothing stands for them yet."""
+    """What the knowledge graph adds: its symptoms, risk factors and drugs are history, where new."""
     graph = knowledge()
     for kind in ("symptom", "risk factor", "drug"):
         for name in graph.names(kind):
@@ -157,7 +157,7 @@ def _codes() -> Iterator[tuple[str, Concept, bool]]:
         yield code, Concept("diagnosis", name, frozenset(several)), False
 
 
-@lru_cache(maxsize=None)
+@cache
 def class_concept(label: int) -> Concept:
     """The concept of a class by its integer label."""
     assert label != UNKNOWN_LABEL

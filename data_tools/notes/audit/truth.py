@@ -14,7 +14,7 @@ from mmfm.records import Note, Record
 from mmfm.taxonomy import CLASSES, UNKNOWN_LABEL
 
 CONTROL = "R"  # its notes carry the facts of another lesion
-# What PAD-UFES-20 and the like record of the patient beside the fields of records, by the history it supports.
+# What PAD-UFES-20 records of the patient beside the fields of records, and the history that it supports.
 EXTRAS = {
     "itch": "itch",
     "grew": "growth",
@@ -82,7 +82,7 @@ def _said(mention: Mention) -> tuple[str, str, str]:
 
 
 def _said_of_many(mention: Mention) -> tuple[str, str, str]:
-    """As `_said`, but a diagnosis in its very words: "earlier actinic keratoses" does not make the lesion one."""
+    """As `_said`, but a diagnosis in its very words: "earlier actinic keratoses" makes no lesion one."""
     name = mention.text.lower() if mention.concept.kind == "diagnosis" else mention.concept.name
     return mention.concept.kind, name, mention.assertion
 

@@ -89,6 +89,9 @@ def test_bombs_are_stopped(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="more bytes than it says or than are allowed"):
         unpack(archive, tmp_path / "out", limit=2_000_000)
     assert not found(tmp_path / "out")
+    together = zipped(tmp_path / "c.zip", {"one": bytes(1_500_000), "two": bytes(1_500_000)})
+    with pytest.raises(DataError, match="more bytes than it says or than are allowed"):
+        unpack(together, tmp_path / "both", limit=2_000_000)
     lying = archive.read_bytes()
     size = (3_000_000).to_bytes(4, "little")
     assert lying.count(size) == 2  # in the member's own header and in the directory

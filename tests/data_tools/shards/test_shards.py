@@ -170,7 +170,10 @@ def test_large_images_are_shrunk(recipe, tmp_path):
         ({"sources": []}, "sources is empty"),
         ({"pack": PackConfig(samples_per_shard=0)}, "samples_per_shard=0"),
         ({"notes": ["X"]}, "note 'X': .* not a strategy"),
-        ({"audit": AuditConfig(refuse=["clas"])}, r"audit\.refuse: 'clas' is none of .* Did you mean class\?"),
+        (
+            {"audit": AuditConfig(refuse=["clas"])},
+            r"audit\.refuse: 'clas' is none of .* Did you mean class\?",
+        ),
         ({"audit": AuditConfig(exempt=["Q"])}, r"audit\.exempt: note 'Q'"),
     ],
 )

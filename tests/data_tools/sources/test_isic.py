@@ -27,6 +27,8 @@ OLDER = """\
 name,age_approx,anatom_site_general,benign_malignant,diagnosis,diagnosis_confirm_type,dermoscopic_type,sex
 ISIC_1,50,posterior torso,benign,seborrheic keratosis,histopathology,contact polarized,female
 ISIC_2,50,posterior torso,malignant,melanoma,histopathology,,female
+ISIC_3,50,posterior torso,indeterminate,nevus,histopathology,,female
+ISIC_4,50,posterior torso,indeterminate/malignant,actinic keratosis,histopathology,,female
 """
 
 
@@ -68,9 +70,9 @@ def test_newer_columns(tmp_path: Path) -> None:
 
 
 def test_older_columns(tmp_path: Path) -> None:
-    keratosis, melanoma = (
-        item.record for item in read(export(tmp_path, OLDER), domain="dermoscopic").records
-    )
+    result = read(export(tmp_path, OLDER), domain="dermoscopic")
+    keratosis, melanoma, nevus, actinic = (item.record for item in result.records)
+    assert (nevus.malignancy, actinic.malignancy) == ("", "pre-cancerous")  # nobody says that of a nevus
     assert (keratosis.dataset, CODES[keratosis.label], keratosis.domain) == ("isic", "BEK", "dermoscopic")
     assert keratosis.extras["dermoscopic_type"] == "contact polarized"
     assert (CODES[melanoma.label], melanoma.site) == ("MEL", "posterior torso")
@@ -86,10 +88,12 @@ def test_pairs_become_two_data_sets_and_phones_take_photos(tmp_path: Path) -> No
 def test_collections_in_folders_are_read_together(tmp_path: Path) -> None:
     export(tmp_path / "289", OLDER)
     export(tmp_path / "290", OLDER.replace("ISIC_", "ISIC_9"))
-    for number in (1, 2):
+    for number in range(1, 5):
         (tmp_path / "290" / f"ISIC_9{number}.JPG").write_bytes(b"x")
     result = read(tmp_path, collection="msk")
-    assert [item.record.image_id for item in result.records] == ["ISIC_1", "ISIC_2", "ISIC_91", "ISIC_92"]
+    assert [item.record.image_id for item in result.records] == [
+        f"ISIC_{number}" for number in (1, 2, 3, 4, 91, 92, 93, 94)
+    ]
     assert {item.record.license for item in result.records} == {"CC0-1.0"}
 
 

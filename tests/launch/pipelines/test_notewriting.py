@@ -68,12 +68,13 @@ stages:
   notes:
     command: notes write
     recipe: {recipe}
-    set: &data {{root: {raw}, store: {root}/store, notes: [M, S2], writers: {{default: {{model: fake}}}}}}
+    set: &data {{root: {raw}, store: {root}/store, notes: [M, S2], pack: &one {{workers: 1}},
+      writers: {{default: {{model: fake}}}}}}
   shards:
     command: data shard
     recipe: {recipe}
     after: [notes]
-    set: {{<<: *data, output: {root}/shards, audit: {{enabled: false}}}}
+    set: {{<<: *data, output: {root}/shards, audit: {{enabled: false}}, dedup: {{enabled: false}}, pack: *one}}
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def planted_notes() -> list[Planted]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _patterns(file: str) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(f"{file}.yaml").read_text())
     return content
@@ -149,7 +149,7 @@ def _alterations(case: Case) -> list[tuple[str, str, Record, Record]]:
         (f"invented {name.replace('_', ' ')}", name, record, replace(record, **{name: UNKNOWN[name]}))
         for name in UNKNOWN
     ]
-    wrong = {
+    wrong: dict[str, tuple[str, dict[str, Any]]] = {
         "wrong age": ("age", {"age": float(case.wrong_age)}),
         "wrong site": ("site", {"site": case.wrong_site}),
         "wrong sex": ("sex", {"sex": "male" if record.sex == "female" else "female"}),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
+from collections import Counter
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, FLAGS
+from browser import CHROMIUM, Browser
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,17 +28,23 @@ from mmfm.taxonomy import CLASSES
 VOID = {"meta", "link", "img", "br", "input"}
 LESIONS = 24
 NAMES = ("M", "L1-tiny", "R")
+SHOWN = (
+    "[...document.querySelectorAll('.lesion:not([hidden]) .note:not([hidden])')]"
+    ".map((note) => [note.dataset.name, note.dataset.state])"
+)
+COUNT = "document.getElementById('count').textContent"
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page's script is not run")
 
 
 class Page(HTMLParser):
-    """What a page refers to, shows and hides, and whether its elements nest."""
+    """What a page refers to and says, and whether its elements nest."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
         self.ids: list[str] = []
         self.references: list[str] = []
-        self.notes: list[dict[str, str | None]] = []
         self.words: list[str] = []
         self.feed(text)
         self.close()
@@ -48,8 +55,6 @@ class Page(HTMLParser):
         named = dict(attrs)
         self.references += [str(named[name]) for name in ("src", "href", "srcset", "action") if name in named]
         self.ids += [str(named["id"])] if "id" in named else []
-        if "note" in str(named.get("class")).split():
-            self.notes.append(named)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
@@ -127,24 +132,25 @@ def report(
     )
 
 
-def in_browser(report: Path, place: str, profile: Path) -> Page:
-    """The page as a browser has it, at a `#place`."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: install it to test the page's filters")
-    command = [
-        CHROMIUM,
-        *FLAGS,
-        f"--user-data-dir={profile}",
-        "--dump-dom",
-        f"{report.as_uri()}{place}",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert "</html>" in done.stdout, done.stderr[-2000:]
-    return Page(done.stdout)
+@pytest.fixture(scope="module")
+def opened(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The page in a browser, opened with a filter in its address."""
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    browser.open(f"{report.as_uri()}#filter=name=L1-tiny&state=refused")
+    yield browser
+    browser.close()
 
 
-def shown(page: Page) -> list[tuple[str | None, str | None]]:
-    return [(note["data-name"], note["data-state"]) for note in page.notes if "hidden" not in note]
+def follow(browser: Browser, place: str) -> None:
+    """Go to a `#place` of the page that is open."""
+    moved = "new Promise((done) => addEventListener('hashchange', () => done(1), {once: true}))"
+    browser.value(
+        f"(() => {{ const moved = {moved}; location.hash = {json.dumps(place)}; return moved; }})()"
+    )
+
+
+def shown(browser: Browser) -> Counter[tuple[str, str]]:
+    return Counter((name, state) for name, state in browser.value(SHOWN))
 
 
 def test_the_page_nests_and_needs_nothing_from_outside(report: Path) -> None:
@@ -194,23 +200,53 @@ def test_nothing_refused_and_no_notes_make_a_page(config: ShardsConfig, tmp_path
     assert "None is refused." in text and "There are no notes to show." in text
 
 
-@pytest.mark.parametrize(
-    ("place", "expected"),
-    [
-        ("#filter=name=L1-tiny&state=refused", {("L1-tiny", "refused"): 8}),
-        ("#filter=kind=history", {("R", "packed"): LESIONS}),
-        ("#filter=text=DERMIS7", {(name, "packed"): 1 for name in NAMES}),
-        (f"#filter=name=M&dataset=ham10000&class={CLASSES[1].name.replace(' ', '+')}", {("M", "packed"): 4}),
-        ("#filter=kind=leak", {}),
-    ],
-)
-def test_filters_of_the_address(
-    report: Path, tmp_path: Path, place: str, expected: dict[tuple[str, str], int]
-) -> None:
-    page = in_browser(report, place, tmp_path / "profile")
-    notes = shown(page)
-    assert {note: notes.count(note) for note in set(notes)} == expected
-    assert f"Showing {len(notes)} of {LESIONS * len(NAMES)} notes" in page.text
+@needs_browser
+def test_filters_of_the_address(opened: Browser) -> None:
+    assert shown(opened) == {("L1-tiny", "refused"): 8}  # as it was opened
+    named = CLASSES[1].name.replace(" ", "+")
+    for place, expected in {
+        "#filter=kind=history": {("R", "packed"): LESIONS},
+        "#filter=text=DERMIS7,": {(name, "packed"): 1 for name in NAMES},
+        f"#filter=name=M&dataset=ham10000&class={named}": {("M", "packed"): 4},
+        "#filter=kind=leak": {},
+    }.items():
+        follow(opened, place)
+        assert shown(opened) == expected, place
+        assert opened.value(COUNT).startswith(f"Showing {sum(expected.values())} of {LESIONS * len(NAMES)} ")
+    assert not opened.value("document.getElementById('nothing').hidden")
+
+
+@needs_browser
+def test_filters_by_hand_go_into_the_address(opened: Browser) -> None:
+    follow(opened, "#filter=kind=history")
+    opened.value(
+        "(() => { const field = document.querySelector('#filters [name=text]'); field.value = 'dermis1'; "
+        "field.dispatchEvent(new Event('input', {bubbles: true})); })()"
+    )
+    assert shown(opened) == {("R", "packed"): 11}  # 1 and 10 to 19
+    assert opened.value("location.hash") == "#filter=kind=history&text=dermis1"
+    opened.value("document.querySelector('#filters [type=reset]').click()")
+    opened.value("new Promise((done) => setTimeout(done, 20))")
+    assert sum(shown(opened).values()) == LESIONS * len(NAMES)
+    assert opened.value("location.hash") == "#examples"
+
+
+@needs_browser
+def test_the_subgroups_show_another_measure(opened: Browser, cards: list[ScoreCard]) -> None:
+    opened.value(
+        "(() => { const measure = document.getElementById('measure'); measure.value = 'recall'; "
+        "measure.dispatchEvent(new Event('change')); })()"
+    )
+    told = opened.value("[...document.querySelectorAll('.heat.by .cell')].map((cell) => cell.textContent)")
+    cells = all_cells(subgroup_tables(cards), ["recall"])["recall"]
+    assert told == [text for _, text, _ in cells] and len(set(told)) > 1
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_is_never_wider_than_the_screen(opened: Browser, width: int) -> None:
+    opened.resize(width, 900)
+    assert opened.value(WIDER) == 0
 
 
 @given(
