@@ -40,7 +40,7 @@ class Check:
 
     def print(self, show: bool, limit: int) -> None:
         """Print counts; with `show` the first `limit` hits of each kind, readable, in their surroundings."""
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False, emoji=False)  # folders and texts are no markup
         if not self.hits:
             console.print(f"{self.texts} texts: nothing found that tells who somebody is")
             return
@@ -51,7 +51,7 @@ class Check:
             shown[hit.kind] += 1
             if shown[hit.kind] <= limit:
                 around = text.text[max(hit.start - AROUND, 0) : hit.end + AROUND].replace("\n", " ")
-                console.print(f"{hit.kind}: {text.file}:{text.row} {text.field}: {around}", markup=False)
+                console.print(f"{hit.kind}: {text.file}:{text.row} {text.field}: {around}")
 
     def write(self, path: Path, show: bool) -> None:
         """Write all hits as CSV; the text itself is masked unless `show`."""

@@ -31,12 +31,11 @@ Example = tuple[list[int], int]  # token ids of prompt and answer, and where the
 def train_tiny_model(
     folder: Path, pairs: Iterator[Pair], seconds: float = 300.0, seed: int = 0, shape: Shape = WRITER
 ) -> float:
-    """Train a model of `shape` for `seconds` on `pairs`, an endless iterator, and write it to `folder`.
+    """Train a model of `shape` on `pairs` until they end or `seconds` are over, and write it to `folder`.
 
-    0 seconds leave its weights random: then it answers as `make_tiny_model` says.
-
-    The loss counts answers alone. Returns its last mean, in nats per token. It is a text model, for which a
-    server can batch requests: pictures are not looked at.
+    0 seconds leave its weights random: it then answers as `make_tiny_model` says. It is a text model, for
+    which a server can batch requests; pictures are not looked at. The loss counts answers alone; returns its
+    running mean at the end, in nats per token.
     """
     import torch
 
@@ -53,7 +52,7 @@ def train_tiny_model(
 
 
 def _train(model: Any, tokenizer: Any, pairs: Iterator[Pair], seconds: float) -> float:
-    """Train until the time is over, and return the running mean of the loss."""
+    """Train until the time is over or no pairs are left, and return the running mean of the loss."""
     import torch
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.95), weight_decay=0.01)
@@ -69,7 +68,7 @@ def _train(model: Any, tokenizer: Any, pairs: Iterator[Pair], seconds: float) ->
         now.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        loss, steps = now.item() if math.isnan(loss) else 0.98 * loss + 0.02 * now.item(), steps + 1
+        loss, steps = now.item() if math.isnan(loss) else 0.9 * loss + 0.1 * now.item(), steps + 1
         if passed - said >= SAY_EVERY:
             said = passed
             say(f"training the writer: {passed:.0f} of {seconds:.0f} s, {steps} steps, loss {loss:.3f}")

@@ -26,7 +26,7 @@ SHOWN = 100  # letters of a shared note on the terminal
 
 def print_findings(sides: Sides, findings: Sequence[Finding]) -> None:
     """Print counts by kind and pair of sides, with examples."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # folders and texts are no markup
     if not findings:
         names = ", ".join(side.name for side in sides.sides)
         console.print(f"nothing is shared between {names} ({len(sides.samples)} samples)")
@@ -43,7 +43,7 @@ def print_findings(sides: Sides, findings: Sequence[Finding]) -> None:
         console.print(f"{found.kind}, {_between(sides, found)}:")
         for shared in found.shared[:EXAMPLES]:
             keys = " = ".join(_key(sides, place) for place in (shared.first, shared.second))
-            console.print(f"  {keys}  ({shared.detail[:SHOWN]})", markup=False)
+            console.print(f"  {keys}  ({shared.detail[:SHOWN]})")
 
 
 def check_output(path: Path) -> None:

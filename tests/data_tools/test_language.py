@@ -12,10 +12,12 @@ from data_tools.demo.language import make_tiny_model
 from data_tools.demo.language_pairs import ASKED, REFUSAL, pairs
 from data_tools.demo.language_training import train_tiny_model
 from data_tools.notes import STRATEGIES
+from mmfm.models.torchvision_compat import declare_operators
 
 
 @pytest.mark.parametrize("vision", [False, True])
 def test_a_tiny_model_is_the_same_each_time_and_answers_in_words(tmp_path: Path, vision: bool) -> None:
+    declare_operators()
     from PIL import Image
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
@@ -43,13 +45,9 @@ def test_pairs_are_answers_that_the_strategies_can_read() -> None:
     some = list(itertools.islice(pairs(seed=1), 400))
     assert some == list(itertools.islice(pairs(seed=1), 400))
     assert {prompt.strategy for prompt, _ in some} == set(ASKED)
-    notes = [STRATEGIES[prompt.strategy].read(answer, prompt) for prompt, answer in some if answer != REFUSAL]
-    assert all(notes)
-    told = [
-        (prompt.facts["age"], note)
-        for (prompt, _), note in zip(some, notes, strict=False)
-        if "age" in prompt.facts
-    ]
+    written = [(prompt, answer) for prompt, answer in some if answer != REFUSAL]
+    notes = [(prompt, STRATEGIES[prompt.strategy].read(answer, prompt)) for prompt, answer in written]
+    told = [(prompt.facts["age"], note) for prompt, note in notes if "age" in prompt.facts]
     assert len(told) > 100
     assert sum(age in note for age, note in told) > 0.9 * len(told)  # but for the lies
 
@@ -58,9 +56,9 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     before = train_tiny_model(tmp_path / "random", pairs(), seconds=0)
-    loss = train_tiny_model(tmp_path / "trained", pairs(), seconds=3)
+    loss = train_tiny_model(tmp_path / "trained", itertools.islice(pairs(), 480), seconds=1000)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "trained")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "trained")
     assert math.isnan(before)
-    assert loss < math.log(len(tokenizer)) - 0.2
+    assert loss < math.log(len(tokenizer)) - 1
     assert model.config.vocab_size == len(tokenizer)

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from data_tools.config import AuditConfig
 from data_tools.notes.audit.findings import KINDS, Audit, refusals
-from data_tools.notes.audit.form import distinct, words_of
+from data_tools.notes.audit.form import distinct, self_similarity, words_of
 from data_tools.notes.audit.sites import region_of
 from mmfm.records import Note, Record
 
@@ -54,6 +54,8 @@ class Group:
     repetition: float  # mean share of repeated word sequences
     distinct_2: float  # different pairs of neighbouring words among all of them
     near_duplicates: Share  # notes that are all but the same as another one of this name
+    self_similarity: float = 0.0  # mean share of words that two of the notes have in common
+    graph: float | None = None  # mean share of the findings told that the knowledge graph has for the class
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def _group(by: str, value: str, notes: list[Audited], cfg: AuditConfig) -> Group
     total = len(notes)
     reasons = [refusals(each.audit, each.note.strategy, cfg) for each in notes]
     kinds = Counter(kind for each in notes for kind in each.audit.kinds())
+    words = [words_of(each.note.text) for each in notes]
     return Group(
         by=by,
         value=value,
@@ -149,10 +152,12 @@ def _group(by: str, value: str, notes: list[Audited], cfg: AuditConfig) -> Group
         precision=_mean(notes, "precision"),
         words=_mean(notes, "words") or 0.0,
         repetition=_mean(notes, "repetition") or 0.0,
-        distinct_2=distinct(words_of(each.note.text) for each in notes),
+        distinct_2=distinct(words),
         near_duplicates=Share.of(
             sum(each.audit.scores.get("near_duplicates", 0) > 0 for each in notes), total
         ),
+        self_similarity=self_similarity(words),
+        graph=_mean(notes, "graph"),
     )
 
 

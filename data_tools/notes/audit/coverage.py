@@ -17,6 +17,7 @@ from data_tools.notes.audit.reader import Mention, read_fact
 from data_tools.notes.audit.terms import Concept, normalise
 from data_tools.notes.audit.truth import Truth
 from data_tools.notes.facts import NAMES, given
+from data_tools.notes.graph import compatible
 from mmfm.records import Note, Record
 
 STEM = 6  # letters by which words are compared: "ulcerated" tells "ulceration"
@@ -40,6 +41,26 @@ def precision(mentions: Iterable[Mention], truth: Truth) -> tuple[int, int]:
     """(supported, statements) of a note: diagnoses, malignancy, and what is said of the patient."""
     checks = [check for mention in mentions for check in _statement(mention, truth)]
     return sum(checks), len(checks)
+
+
+def agreement(record: Record, mentions: Iterable[Mention]) -> tuple[int, int]:
+    """(known, told): findings that a note tells, and how many the knowledge graph has for the class.
+
+    A finding that the graph has for other classes alone is no lie, since pictures show all kinds of things;
+    but a writer who tells many of them describes another disease.
+    """
+    told = [
+        compatible(record.class_name, _name(mention))
+        for mention in mentions
+        if mention.concept.kind in ("finding", "outside") and mention.claimed
+    ]
+    judged = [answer for answer in told if answer is not None]
+    return sum(judged), len(judged)
+
+
+def _name(mention: Mention) -> str:
+    """The finding as the graph may know it."""
+    return mention.concept.name if mention.concept.kind == "finding" else mention.text
 
 
 def _items(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from data_tools.config import AuditConfig
-from data_tools.notes.audit.coverage import precision, recall
+from data_tools.notes.audit.coverage import agreement, precision, recall
 from data_tools.notes.audit.diagnosis import check_diagnosis
 from data_tools.notes.audit.duplicates import NearDuplicates
 from data_tools.notes.audit.findings import Audit, Finding
@@ -58,12 +58,14 @@ def audit_note(record: Record, note: Note, cfg: AuditConfig) -> Audit:
         findings += check_leak(mentions, truth)
     told, given = recall(record, note, mentions, truth)
     supported, statements = precision(mentions, truth)
+    known, findings_told = agreement(record, mentions)
     scores = {
         "words": float(len(words)),
         "repetition": repeated,
         "facts": float(given),
         "statements": float(statements),
         **({"recall": told / given} if given else {}),
+        **({"graph": known / findings_told} if findings_told else {}),
         **({"precision": supported / statements} if statements else {}),
     }
     return Audit(sorted(findings, key=lambda finding: finding.start), scores)

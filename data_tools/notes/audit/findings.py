@@ -38,7 +38,8 @@ class Audit:
     """Findings on one note, in the order of its text, and its scores.
 
     Scores: `recall` (share of the given facts that are told), `precision` (share of the statements that are
-    supported), each missing where there is nothing to count; `facts` and `statements`, what they count;
+    supported), `graph` (share of the findings told that the knowledge graph has for the class), each missing
+    where there is nothing to count; `facts` and `statements`, what they count;
     `words`; `repetition` (share of repeated word sequences); `near_duplicates` (other notes of the same
     name that are all but the same).
     """

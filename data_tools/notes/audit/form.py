@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,6 +12,7 @@ from data_tools.config import AuditConfig
 from data_tools.notes.audit.findings import Finding
 
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+PAIRS = 2000  # of notes whose similarity is looked at
 SEQUENCE = 3  # words of a sequence whose repetition counts
 
 
@@ -35,6 +38,22 @@ def distinct(notes: Iterable[Sequence[str]], length: int = 2) -> float:
     return len(counts) / counts.total() if counts else 0.0
 
 
+def self_similarity(notes: Sequence[Sequence[str]]) -> float:
+    """Mean Jaccard similarity of the word sets of two notes, over up to `PAIRS` pairs drawn evenly, 0 to 1.
+
+    0.0 where there are no two notes. The same notes in the same order give the same value.
+    """
+    sets = [set(words) for words in notes]
+    generator = random.Random(len(sets))
+    pairs = (
+        [(generator.randrange(len(sets)), generator.randrange(len(sets))) for _ in range(PAIRS)]
+        if len(sets) * (len(sets) - 1) // 2 > PAIRS
+        else list(itertools.combinations(range(len(sets)), 2))
+    )
+    shares = [_jaccard(sets[one], sets[other]) for one, other in pairs if one != other]
+    return sum(shares) / len(shares) if shares else 0.0
+
+
 def check_form(words: Sequence[str], repeated: float, cfg: AuditConfig) -> list[Finding]:
     """Findings of the kinds empty, length and repetition, on the note as a whole."""
     if not words:
@@ -47,6 +66,10 @@ def check_form(words: Sequence[str], repeated: float, cfg: AuditConfig) -> list[
     if repeated > cfg.max_repetition:
         findings.append(Finding("repetition", f"{repeated:.0%} of its word sequences are repeated"))
     return findings
+
+
+def _jaccard(one: set[str], other: set[str]) -> float:
+    return len(one & other) / len(one | other) if one or other else 1.0
 
 
 def _sequences(words: Sequence[str], length: int) -> Iterable[tuple[str, ...]]:

@@ -42,7 +42,7 @@ class LocalModel:
         os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is looked for elsewhere
         import torch
 
-        import mmfm.models  # noqa: F401  makes transformers' vision parts importable
+        import mmfm.models  # noqa: F401  makes torchvision, and so transformers' models, importable
 
         self.writer = writer
         self.prepare = prepare

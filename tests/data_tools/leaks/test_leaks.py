@@ -144,6 +144,14 @@ def test_folders_that_cannot_be_compared(tmp_path: Path) -> None:
         read_sides([alone, tmp_path / "." / "s"])
 
 
+def test_names_of_folders_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [tmp_path / name / "[s]" for name in "ab"]
+    for number, folder in enumerate(folders):
+        write(folder, train=[sample(number)], test=[sample(5, image_id=f"J{number}")])
+    main(["data", "leaks", *map(str, folders)])
+    assert f"lesion, {folders[0]}:test and {folders[1]}:test:" in capsys.readouterr().out.replace("\n", "")
+
+
 @pytest.fixture
 def leaking(tmp_path: Path) -> Path:
     return write(tmp_path / "s", train=[sample(1)], test=[(sample(2, lesion_id="L1")[0], 1)])

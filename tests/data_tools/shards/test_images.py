@@ -117,6 +117,8 @@ def test_metadata_goes_and_the_compressed_picture_stays(tmp_path, how):
 
 
 def test_a_jpeg_where_preparation_finds_nothing_is_kept(tmp_path):
-    halves(60, 40).save(tmp_path / "a.jpg", quality=40)
+    Image.new("RGB", (60, 40), (220, 180, 160)).save(tmp_path / "a.jpg", quality=40)
     steps = {"hair": True, "border": True, "lesion": True, "burnt_in_text": True}
     assert jpeg_bytes(tmp_path / "a.jpg", KEEP, **steps) == (tmp_path / "a.jpg").read_bytes()
+    halves(60, 40).save(tmp_path / "framed.jpg", quality=40)  # the lower half is dark
+    assert opened(jpeg_bytes(tmp_path / "framed.jpg", KEEP, border=True)).size[1] < 30

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data_tools.config import ShardsConfig
+from data_tools.config import DedupConfig, ShardsConfig
+from data_tools.leaks import find_leaks, read_sides
 from data_tools.shards import shard, verify
 from mmfm.config import load
 from mmfm.data.index import SPLITS, TRAIN, VAL, Split
@@ -67,6 +68,7 @@ def test_no_picture_of_the_test_side_is_known_from_training(
     manifest = shard(config)
     assert verify(output, decode=True, workers=1) == []
     assert all(source["records"] > 10 for source in manifest.sources)
+    assert not [finding for finding in find_leaks(read_sides([output]), DedupConfig()) if finding.leaks]
 
     sides: dict[str, list[Record]] = {}
     for name in SPLITS:

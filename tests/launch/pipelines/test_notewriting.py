@@ -68,13 +68,14 @@ stages:
   notes:
     command: notes write
     recipe: {recipe}
-    set: &data {{root: {raw}, store: {root}/store, notes: [M, S2], pack: &one {{workers: 1}},
+    set: &data {{root: {raw}, store: {root}/store, notes: [M, S2], pack: {{workers: 1}},
       writers: {{default: {{model: fake}}}}}}
   shards:
     command: data shard
     recipe: {recipe}
     after: [notes]
-    set: {{<<: *data, output: {root}/shards, audit: {{enabled: false}}, dedup: {{enabled: false}}, pack: *one}}
+    set:
+      {{<<: *data, output: {root}/shards, audit: {{enabled: false}}, dedup: {{enabled: false}}}}
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from mmfm.records import Record
 from mmfm.taxonomy import CLASSES, CODES, MALIGNANCIES, SUBCLASSES
@@ -66,9 +67,10 @@ class Case:
     wrong_age: int
 
 
-def cases() -> list[Case]:
+@cache
+def cases() -> tuple[Case, ...]:
     """The same cases at every call: of every class in turn."""
-    return [_case(number) for number in range(ROUNDS * len(CLASSES))]
+    return tuple(_case(number) for number in range(ROUNDS * len(CLASSES)))
 
 
 def _case(number: int) -> Case:

@@ -46,6 +46,7 @@ def test_means_are_over_notes_that_have_the_score(cards: list[ScoreCard]) -> Non
     assert (group.refused.count, group.refused.total) == (1, 3)
     assert {kind: share.count for kind, share in group.findings.items()} == {"class": 1, "age": 1}
     assert group.near_duplicates.count == 1
+    assert group.self_similarity == pytest.approx((4 / 6 + 2 / 4 + 2 / 6) / 3)
     assert group.distinct_2 == pytest.approx(5 / 9)  # of the nine pairs of words
 
 

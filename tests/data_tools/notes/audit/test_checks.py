@@ -197,6 +197,17 @@ def test_precision_counts_the_statements_that_are_supported() -> None:
     assert "precision" not in audit("NEV", "A small round spot.").scores
 
 
+def test_findings_are_held_against_the_graph() -> None:
+    text = "It shows milia-like cysts and irregular streaks."
+    assert audit("BEK", text).scores["graph"] == pytest.approx(1 / 2)
+    assert audit("BEK", text).findings == []
+    assert "graph" not in audit("BEK", "A small round spot.").scores
+
+
+def test_nothing_to_audit() -> None:
+    assert audit_notes([], CFG) == []
+
+
 def test_refusals_follow_the_recipe() -> None:
     bad = Audit([Finding("age", "x"), Finding("class", "y"), Finding("age", "z")], {"recall": 0.4})
     assert refusals(bad, "L1", AuditConfig()) == ["class", "age"]

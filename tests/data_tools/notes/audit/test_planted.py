@@ -9,6 +9,9 @@ import pytest
 from data_tools.notes.audit.planted import Measured, format, measure, planted_notes
 
 LEAST = 0.95
+# Patterns that no rule was made for. One of their clean sentences ("not seen in benign lesions") is taken
+# for a claim, which shows in the precision of one kind: mending that would make them patterns like the others.
+LEAST_UNSEEN = {"precision": 0.9, "recall": 0.95}
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +24,13 @@ def test_precision_and_recall_of_every_kind(measured: Measured) -> None:
     rows = [row for row in measured.rows if row.half == "known"]
     assert len(rows) == 13
     assert [row for row in rows if row.precision < LEAST or row.recall < LEAST] == []
+
+
+def test_precision_and_recall_on_patterns_that_no_rule_was_made_for(measured: Measured) -> None:
+    rows = [row for row in measured.rows if row.half == "held out"]
+    assert len(rows) == 13
+    assert [row for row in rows if row.precision < LEAST_UNSEEN["precision"]] == []
+    assert [row for row in rows if row.recall < LEAST_UNSEEN["recall"]] == []
 
 
 def test_the_set_is_large_enough() -> None:
