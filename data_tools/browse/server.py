@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 import webbrowser
 from collections.abc import Callable
@@ -32,6 +33,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")  # this machine, as browsers write it
 IDLE_SECONDS = 60  # after which a silent connection is closed
 
 
@@ -55,7 +57,10 @@ class Site:
 
     def answer(self, address: str) -> Answer:
         """The answer to GET `address`: a path and a query string."""
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            return self._nothing("", "This is no address.")
         if parts.path in self.assets:
             kind, body = self.assets[parts.path]
             return Answer(HTTPStatus.OK, kind, body)
@@ -136,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        if self.headers.get("Host", "") not in self.server.hosts:
+        if not self.server.answers_to(self.headers.get("Host", "")):
             self._send(Answer.of("<p>This server answers to its own address only.", HTTPStatus.FORBIDDEN))
             return
         self._send(self.server.site.answer(self.path))
@@ -165,18 +170,6 @@ class _Handler(BaseHTTPRequestHandler):
         return "mmfm"
 
 
-class _Hosts:
-    """Names under which the server may be asked for: a foreign page cannot lend it another one."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._open = not _is_loopback(host)
-        names = ("127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host)
-        self._known = {f"{name}:{port}" for name in names}
-
-    def __contains__(self, host: str) -> bool:
-        return self._open or host in self._known
-
-
 class Server(ThreadingHTTPServer):
     """A site at an address; it listens once it is made."""
 
@@ -185,8 +178,18 @@ class Server(ThreadingHTTPServer):
     def __init__(self, site: Site, host: str, port: int) -> None:
         self.site = site
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.host = host
         super().__init__((host, port), _Handler)
-        self.hosts = _Hosts(host, self.port)
+
+    def answers_to(self, host: str) -> bool:
+        """Whether it may be asked for as `host`: a foreign page cannot lend a loopback server its own name.
+
+        Any port will do: that of a tunnel is not ours.
+        """
+        bare = f"[{self.host}]" if ":" in self.host else self.host
+        name = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", host.lower())
+        known = (*LOOPBACK, bare.lower())
+        return not _is_loopback(self.host) or (name is not None and name[1] in known)
 
     @property
     def port(self) -> int:

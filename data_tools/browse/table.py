@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,11 @@ class Table:
         if not samples:
             raise DataError(f"{folder} has no samples")
         workers = workers if samples >= MANY else 1
-        read = list(each(read_rows, shards, "reading records", workers))
+        self._refused = _refused_notes(folder)
+        read: list[Rows] = []
+        self.texts = Texts(self._texts(each(read_rows, shards, "reading records", workers), read))
         self.unreadable = sum(rows.unreadable for rows in read)
         self._place(shards, read)
-        self._take_refused()
         self._fill(read)
 
     def __len__(self) -> int:
@@ -115,7 +116,7 @@ class Table:
 
     def refused(self, sample: int) -> list[dict[str, Any]]:
         """Refused notes of a sample, as `refused_notes.jsonl` has them."""
-        return self._refused.get(sample, [])
+        return self._refused.get(self.keys[sample], [])
 
     def _split_row(self, sample: int) -> tuple[Split, int]:
         return self._splits[self._split_of[sample]], int(self._row[sample])
@@ -134,12 +135,6 @@ class Table:
         numbers = [start + row for start, rows in zip(starts, read, strict=True) for row in rows.row]
         self._row = np.array(numbers, np.int64)
 
-    def _take_refused(self) -> None:
-        self._refused: dict[int, list[dict[str, Any]]] = {}
-        for line in read_refused(self.folder):
-            if line["key"] in self.number:  # rejected images leave their refused notes behind
-                self._refused.setdefault(self.number[line["key"]], []).append(line)
-
     def _fill(self, read: list[Rows]) -> None:
         """Make the columns, refused notes among them."""
         orders = {"split": SPLITS, "label": CODES}
@@ -151,22 +146,29 @@ class Table:
         self.words = np.array([words for rows in read for words in rows.words], np.int32)
         notes = [set(names) for rows in read for names in rows.notes]
         kinds = [list(found) for rows in read for found in rows.kinds]
-        for sample, lines in self._refused.items():
-            for line in lines:
-                notes[sample].add(REFUSED + line["note"])
-                kinds[sample] += finding_kinds(line)
+        for key in self._refused.keys() & self.number.keys():  # rejected images leave refused notes behind
+            for line in self._refused[key]:
+                notes[self.number[key]].add(REFUSED + line["note"])
+                kinds[self.number[key]] += finding_kinds(line)
         order = self.manifest.notes
         self.notes = Flags.of(notes, [*order, *(REFUSED + name for name in order)])
         self.kinds = Flags.of(kinds, KINDS)
         self.findings = np.array([len(found) for found in kinds], np.int32)
-        self.texts = Texts(self._texts(read))
 
-    def _texts(self, read: list[Rows]) -> Iterator[list[str]]:
-        sample = 0
-        for rows in read:
-            part = []
-            for text in rows.text:
-                part.append("\n".join([text, *(str(line["text"]) for line in self.refused(sample))]))
-                sample += 1
+    def _texts(self, parts: Iterable[Rows], read: list[Rows]) -> Iterator[list[str]]:
+        """All notes of each sample, part by part; the parts go to `read` without them, to stay small."""
+        for rows in parts:
+            yield [
+                "\n".join([text, *(str(line["text"]) for line in self._refused.get(key, ()))])
+                for key, text in zip(rows.key, rows.text, strict=True)
+            ]
             rows.text.clear()
-            yield part
+            read.append(rows)
+
+
+def _refused_notes(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Refused notes by the key of their sample."""
+    refused: dict[str, list[dict[str, Any]]] = {}
+    for line in read_refused(folder):
+        refused.setdefault(line["key"], []).append(line)
+    return refused

@@ -17,7 +17,7 @@ from typing import IO
 import httpx
 
 from data_tools.fetch.catalogue import RemoteFile
-from data_tools.fetch.http import PassingError, Patience, check_status, failures_told
+from data_tools.fetch.http import PassingError, Patience, check_status, failures_told, shown
 from mmfm.errors import DataError
 from mmfm.files import file_digest, write_atomically
 from mmfm.progress import say, track
@@ -42,8 +42,9 @@ def download(file: RemoteFile, target: Path, client: httpx.Client, patience: Pat
             failures = 1 if _size(part) > furthest else failures + 1  # coming further is no failure in a row
             furthest = max(furthest, _size(part))
             if failures == patience.tries:
-                kept = "; what came is kept, the same command goes on with it" if _size(part) else ""
-                raise DataError(f"{file.url}: {error}, {failures} times{kept}") from error
+                resumable = _size(part) and _tag(part).is_file()
+                kept = "; what came is kept, the same command goes on with it" if resumable else ""
+                raise DataError(f"{shown(file.url)}: {error}, {failures} times{kept}") from error
             say(f"{target.name}: {error}; trying again")
             patience.pause(failures, error.response)
     return _put_in_place(file, part, target)
@@ -51,7 +52,7 @@ def download(file: RemoteFile, target: Path, client: httpx.Client, patience: Pat
 
 def _receive(file: RemoteFile, part: Path, client: httpx.Client) -> None:
     """Ask for what is missing and write it. Raises `PassingError` for what may go better the next time."""
-    tag = part.with_name(f"{part.name}.tag")
+    tag = _tag(part)
     have = _size(part)
     if file.size is not None and have == file.size:
         return
@@ -141,7 +142,7 @@ def _put_in_place(file: RemoteFile, part: Path, target: Path) -> str:
             part.unlink()
             _forget(part)
             raise DataError(
-                f"{file.url}: the {algorithm} of what came is {found}, it should be {wanted}. It was "
+                f"{shown(file.url)}: the {algorithm} of what came is {found}, it should be {wanted}. It was "
                 "removed: try again, and if it stays so, the publisher has changed the file"
             )
     part.replace(target)
@@ -149,8 +150,12 @@ def _put_in_place(file: RemoteFile, part: Path, target: Path) -> str:
     return digest
 
 
+def _tag(part: Path) -> Path:
+    return part.with_name(f"{part.name}.tag")
+
+
 def _forget(part: Path) -> None:
-    part.with_name(f"{part.name}.tag").unlink(missing_ok=True)
+    _tag(part).unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:

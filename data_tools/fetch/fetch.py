@@ -13,7 +13,7 @@ import httpx
 
 from data_tools.fetch.catalogue import DatasetEntry, RemoteFile
 from data_tools.fetch.download import download
-from data_tools.fetch.http import Patience, new_client
+from data_tools.fetch.http import Patience, new_client, shown
 from data_tools.fetch.publishers import files_of
 from data_tools.fetch.unpack import unpack
 from mmfm.errors import DataError
@@ -45,7 +45,8 @@ def fetch(
         return []
     if not entry.steps:
         raise DataError(
-            f"{entry.name}: {folder} lacks {', '.join(missing)} though all was downloaded: see {entry.page}"
+            f"{entry.name}: {folder} lacks {', '.join(missing)} though all was downloaded: delete "
+            f"{folder / RECEIPT} to download it again, or see {entry.page}"
         )
     return [
         f"{entry.name}: {entry.title}",
@@ -89,7 +90,7 @@ def _fetch_files(
 def _origin(file: RemoteFile) -> dict[str, Any]:
     """Where a file came from; not the signed part of an address, which holds for a while only."""
     return {
-        "url": file.url.split("?")[0],
+        "url": shown(file.url),
         "checked": file.checksum or "nothing to check it by",
         "unpacked": False,
     }

@@ -14,6 +14,7 @@ from mmfm import __version__
 from mmfm.errors import DataError
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that may pass
+THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,21 @@ class PassingError(Exception):
 
 
 def new_client(patience: Patience) -> httpx.Client:
-    """A client that follows redirects and asks for the bytes as they are stored."""
+    """A client that follows redirects, though none out of https, and asks for the bytes as they are stored."""
     headers = {"user-agent": f"mmfm/{__version__}", "accept-encoding": "identity"}
-    return httpx.Client(timeout=patience.timeout, follow_redirects=True, headers=headers)
+    hooks = {"request": [_check_scheme]}
+    return httpx.Client(timeout=patience.timeout, follow_redirects=True, headers=headers, event_hooks=hooks)
+
+
+def shown(url: str) -> str:
+    """An address as it is told and kept: without its query, which may be a signature that opens the file."""
+    return url.partition("?")[0]
+
+
+def _check_scheme(request: httpx.Request) -> None:
+    """Refuse what anyone on the way could change: many files have no checksum to find that out by."""
+    if request.url.scheme != "https" and request.url.host not in THIS_MACHINE:
+        raise DataError(f"{shown(str(request.url))} is not https: not downloaded")
 
 
 @contextmanager
@@ -56,7 +69,7 @@ def failures_told(url: str) -> Iterator[None]:
             f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         ) from error
     except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
-        raise DataError(f"{url}: {error}") from error
+        raise DataError(f"{shown(url)}: {error}") from error
 
 
 def check_status(response: httpx.Response, url: str) -> None:
@@ -66,7 +79,9 @@ def check_status(response: httpx.Response, url: str) -> None:
     if not response.is_success:
         hint = {401: "it asks for an account", 403: "it is not open to us", 404: "it is not there any more"}
         why = hint.get(response.status_code, response.reason_phrase)
-        raise DataError(f"{url}: HTTP {response.status_code}: {why}. See the data set's page for another way")
+        raise DataError(
+            f"{shown(url)}: HTTP {response.status_code}: {why}. See the data set's page for another way"
+        )
 
 
 def ask(client: httpx.Client, method: str, url: str, patience: Patience, body: Any = None) -> Any:
@@ -79,10 +94,10 @@ def ask(client: httpx.Client, method: str, url: str, patience: Patience, body: A
             return response.json()
         except PassingError as error:
             if failures == patience.tries:
-                raise DataError(f"{url}: {error}, {failures} times") from error
+                raise DataError(f"{shown(url)}: {error}, {failures} times") from error
             patience.pause(failures, error.response)
         except ValueError as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"{url} does not answer with JSON") from error
+            raise DataError(f"{shown(url)} does not answer with JSON") from error
     raise AssertionError("unreachable")

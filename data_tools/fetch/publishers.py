@@ -32,6 +32,10 @@ def files_of(entry: DatasetEntry, client: httpx.Client, patience: Patience) -> l
         ) from error
     if not found:
         raise DataError(f"{entry.name}: the publisher's list has no such files: see {entry.page}")
+    names = [file.name for file in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:  # in several folders: one would take the place of the other
+        raise DataError(f"{entry.name}: the publisher lists {', '.join(twice)} twice: see {entry.page}")
     return found
 
 

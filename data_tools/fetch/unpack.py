@@ -6,6 +6,7 @@ again writes the same files again.
 
 from __future__ import annotations
 
+import lzma
 import stat
 import tarfile
 import zipfile
@@ -33,7 +34,7 @@ def unpack(archive: Path, folder: Path, limit: int = LIMIT) -> int:
     """Write the members of a zip or tar below `folder` and return how many there were.
 
     Raises `DataError` for an archive that is damaged or encrypted, that names a place outside `folder`, holds
-    links or devices, or more than `limit` bytes. All names are looked at before the first file is written.
+    links or devices, or more than `limit` bytes, or that cannot be written. All names are looked at before the first file is written.
     """
     try:
         if zipfile.is_zipfile(archive):
@@ -42,8 +43,10 @@ def unpack(archive: Path, folder: Path, limit: int = LIMIT) -> int:
         with tarfile.open(archive) as tarred:
             members = tarred.getmembers()
             return _write(_tar_members(tarred, members, archive), len(members), archive, folder, limit)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
         raise DataError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
+    except OSError as error:  # a full disk, a file where a folder should be, a checksum of gzip
+        raise DataError(f"{archive} cannot be unpacked: {error}") from error
 
 
 def _zip_members(zipped: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
@@ -78,7 +81,8 @@ def _tar_members(tarred: tarfile.TarFile, members: list[tarfile.TarInfo], archiv
 def _safe(name: str, archive: Path) -> PurePosixPath:
     """The path of a member. Raises `DataError` for one that leads out of the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in (path.parts or ("",))[0] or "\0" in name:
+    outside = path.is_absolute() or ".." in path.parts or ":" in (path.parts or ("",))[0]
+    if outside or not name or "\0" in name:
         raise DataError(f"{archive}: {name!r} leads out of its folder: nothing of it was unpacked")
     return path
 

@@ -11,7 +11,7 @@ from mmfm.taxonomy import CODES, UNKNOWN_LABEL
 
 
 def apply_patches(records: Sequence[Record], patches: Sequence[Patch]) -> Iterator[str]:
-    """Correct `records` in place, and yield a line for each patch that met some.
+    """Correct `records` in place, and yield a line for each patch of a data set that is there.
 
     Patches go in their order, each over what the ones before it left. A corrected record names them in
     `extras["patched"]`.
@@ -27,8 +27,8 @@ def apply_patches(records: Sequence[Record], patches: Sequence[Patch]) -> Iterat
             for name, value in patch.values.items():
                 setattr(record, name, value)
             record.extras[PATCHED] = [*record.extras.get(PATCHED, []), patch.name]
-        if met:
-            yield f"patch {patch.name} (version {patch.version}): {len(met)} rows"
+        if there:
+            yield f"patch {patch.name} (version {patch.version}): {len(met) or 'no'} rows"
 
 
 def _name(dataset: str) -> str:

@@ -21,7 +21,15 @@ UNKNOWN = "unknown"  # set: {malignancy: unknown}, and so for the other fields
 MATCHED = ("image_id", "native_class", "subclass", "matched_subclass", "malignancy", "description", "label",
            "reference_label")  # fmt: skip
 SET = ("label", "native_class", "subclass", "matched_subclass", "malignancy", "description")
-KEYS = {"name", "dataset", "match", "ids", "set", "reason", "expected"}
+KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "name": (str, "text"),
+    "dataset": ((str, list), "a name or a list of them"),
+    "match": (dict, "a mapping"),
+    "ids": (list, "a list"),
+    "set": (dict, "a mapping"),
+    "reason": (str, "text"),
+    "expected": (dict, "a mapping"),
+}
 
 
 @dataclass(frozen=True)
@@ -94,12 +102,15 @@ def _check(entry: dict[str, Any], where: str) -> None:
     missing = [key for key in ("name", "dataset", "set", "reason") if not entry.get(key)]
     if missing or not (entry.get("match") or entry.get("ids")):
         raise ConfigError(f"{where}: lacks {', '.join(missing or ['match or ids'])}")
-    strange = sorted(entry.keys() - KEYS)
+    for key, (kind, words) in KINDS.items():
+        if key in entry and not isinstance(entry[key], kind):
+            raise ConfigError(f"{where}: {key} must be {words}")
+    strange = sorted(entry.keys() - KINDS.keys())
     strange += [f"match.{name}" for name in entry.get("match", {}) if name not in MATCHED]
     strange += [f"set.{name}" for name in entry["set"] if name not in SET]
     if strange:
         raise ConfigError(
-            f"{where}: {', '.join(strange)} is not read. Keys: {', '.join(sorted(KEYS))}; "
+            f"{where}: {', '.join(strange)} is not read. Keys: {', '.join(KINDS)}; "
             f"match: {', '.join(MATCHED)}; set: {', '.join(SET)}"
         )
 

@@ -11,6 +11,7 @@ from data_tools.shards.repack import Selection
 from data_tools.splits import group_records
 from mmfm.data.index import SPLITS
 from mmfm.errors import ConfigError, DataError
+from mmfm.progress import say
 from mmfm.records import Record
 from mmfm.taxonomy import CODES, UNKNOWN_LABEL, label_of
 
@@ -35,16 +36,20 @@ RANK = {split: rank for rank, split in enumerate(("train", "val", "test"))}  # t
 def keep_where(selection: Selection, where: Mapping[str, Sequence[str]]) -> None:
     """Leave out samples whose record has none of the wanted values, for every field of `where`.
 
-    Raises `ConfigError` for a field that is no filter and for an unknown class, `DataError` where a field
-    has none of its wanted values in any record.
+    A value that no sample has is said. Raises `ConfigError` for a field that is no filter and for an unknown
+    class, `DataError` where a field has none of its wanted values in any record.
     """
     for field, values in where.items():
         wanted = _wanted(field, values)
+        there = {getattr(entry.record, field) for entry in selection.entries}
+        idle = [value for value in values if not _wanted(field, [value]) & there]
         kept = {id(entry) for entry in selection.entries if getattr(entry.record, field) in wanted}
         if not kept:
             raise DataError(
                 f"no sample has {field}={','.join(values)}. There are: {_there(selection, field)}"
             )
+        if idle:
+            say(f"no sample has {field}={','.join(idle)}")
         selection.drop([entry for entry in selection.entries if id(entry) not in kept], "filter")
 
 
@@ -197,9 +202,11 @@ def thin(
 
     `weights` by name of folder: as many samples as there can be in these proportions; `take`: at most so
     many. Which ones stay is told by a hash of `seed` and their keys, so that a smaller share is part of a
-    larger one. Raises `ConfigError` for names that are no folder's, and for a weight that is missing.
+    larger one. Raises `ConfigError` for names that are no folder's or no split's, and for a weight that is
+    missing.
     """
     names = [origin.name for origin in selection.origins]
+    check_splits(splits)
     _check_names(names, weights, take)
     for split in splits:
         pools: list[list[Entry]] = [[] for _ in names]
@@ -230,6 +237,13 @@ def _check_names(names: Sequence[str], weights: Mapping[str, Fraction], take: Ma
     missing = [name for name in names if name not in weights]
     if weights and missing:
         raise ConfigError(f"--weights has no weight for {missing[0]}: name all of {', '.join(names)}")
+
+
+def check_splits(splits: Sequence[str]) -> None:
+    """Raises `ConfigError` for a name that is no split's."""
+    unknown = [split for split in splits if split not in SPLITS]
+    if unknown:
+        raise ConfigError(f"there is no split {unknown[0]!r}: one of {', '.join(SPLITS)}")
 
 
 def _order(seed: int, key: str) -> bytes:

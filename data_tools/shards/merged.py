@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_tools.notes.audit.refused import json_lines
 from data_tools.shards.origin import Origin
 from data_tools.shards.plan import REFUSED_NAME, REJECTS_NAME, Plan
 from data_tools.shards.rejects import COLUMNS
@@ -27,8 +28,7 @@ def finish(output: Path, selection: Selection, plan: Plan, reports: Sequence[Sha
     """Write `rejects.csv` and `refused_notes.jsonl` of the origins anew, and return the merged manifest."""
     _write_rejects(output, selection)
     refused = _refused(selection)
-    lines = "".join(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n" for line in refused)
-    write_atomically(output / REFUSED_NAME, lines)
+    write_atomically(output / REFUSED_NAME, json_lines(refused))
     manifests = [origin.manifest for origin in selection.origins]
     packed = sum((Counter(report.notes) for report in reports), start=Counter[str]())
     notes = _note_names(selection, packed)

@@ -19,7 +19,7 @@ from data_tools.shards.plan import PARTS, Place, Plan, deal_tars
 from data_tools.shards.resume import hold, write_missing
 from data_tools.shards.writer import ShardReport, new_tar, record_bytes, write_whole
 from mmfm import __version__
-from mmfm.data.index import read_member
+from mmfm.data.index import CorruptSample, read_member
 from mmfm.data.manifest import MANIFEST_NAME, Manifest
 from mmfm.errors import ConfigError, DataError
 from mmfm.records import Record
@@ -170,21 +170,18 @@ def copy_jobs(selection: Selection, samples_per_shard: int, seed: int) -> list[C
 
 
 def copy_shard(job: CopyJob, output: Path) -> ShardReport:
-    """Write the tar and the index of a job. Raises `CorruptSample` for a sample that is damaged."""
+    """Write the tar and the index of a job. Raises `DataError` for a sample that is damaged."""
 
     def fill(tar: Path) -> ShardReport:
         notes: Counter[str] = Counter()
         with new_tar(tar) as write, _Tars() as tars:
             for copy in job.copies:
-                stored = copy.stored
-                fd = tars.fd(stored.tar)
-                image = read_member(fd, stored.key, *stored.image)
-                data = read_member(fd, stored.key, *stored.record)
+                image, data = tars.read(copy.stored)
                 record = Record.from_json(json.loads(data))
                 if copy.edit != Edit():
                     record = copy.edit.apply(record)
                     data = record_bytes(record)
-                write(copy.edit.key(stored.key), image, data)
+                write(copy.edit.key(copy.stored.key), image, data)
                 notes.update(record.notes.keys())
         return ShardReport(job.split, None, [], dict(notes))
 
@@ -205,7 +202,17 @@ class _Tars:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def fd(self, path: str) -> int:
+    def read(self, stored: Stored) -> tuple[bytes, bytes]:
+        """The image and the record of a sample. Raises `DataError` that names tar and sample."""
+        try:
+            fd = self._fd(stored.tar)
+            return read_member(fd, stored.key, *stored.image), read_member(fd, stored.key, *stored.record)
+        except CorruptSample as error:
+            raise DataError(f"{stored.tar}: {error} {Path(stored.tar).parents[1]}") from error
+        except OSError as error:
+            raise DataError(f"{stored.tar} cannot be read: {error.strerror}") from error
+
+    def _fd(self, path: str) -> int:
         """A descriptor to read the tar with, until the next call."""
         if path not in self._open:
             if len(self._open) >= self.MOST:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from data_tools.shards.choose import check_splits
 from data_tools.shards.merged import finish
 from data_tools.shards.origin import Origin, read_entries
 from data_tools.shards.repack import Edit, Selection, repack
 from mmfm.data.index import SPLITS
 from mmfm.data.manifest import Manifest
-from mmfm.errors import ConfigError
 
 
 def reshard(
@@ -28,9 +28,7 @@ def reshard(
     that the same shard size gives the same tars; another seed mixes them anew. Raises `ConfigError` for an
     unknown split, else as `repack`.
     """
-    unknown = [split for split in splits if split not in SPLITS]
-    if unknown:
-        raise ConfigError(f"there is no split {unknown[0]!r}: one of {', '.join(SPLITS)}")
+    check_splits(splits)
     origin = Origin.open(folder.resolve().name, folder)
     selection = Selection([origin], read_entries([origin]), [Edit()])
     selection.drop([entry for entry in selection.entries if entry.split not in splits], "split")

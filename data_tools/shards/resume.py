@@ -11,7 +11,7 @@ from typing import TypeVar
 from data_tools.shards.plan import PARTS
 from data_tools.shards.writer import Job, ShardReport, finished_report
 from data_tools.workers import each
-from mmfm.errors import DataError
+from mmfm.errors import ConfigError, DataError
 from mmfm.progress import say
 
 LOCK = "lock"
@@ -22,9 +22,13 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 def hold(output: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Hold the folder for this process, or for those that share the writing (`LOCK_SH`).
 
-    The lock goes with the process, however it ends. Raises `DataError` where another process has it.
+    The lock goes with the process, however it ends. Raises `DataError` where another process has it,
+    `ConfigError` where there can be no such folder.
     """
-    (output / PARTS).mkdir(parents=True, exist_ok=True)
+    try:
+        (output / PARTS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written ({error.strerror}): choose another output") from error
     with (output / PARTS / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, how | fcntl.LOCK_NB)

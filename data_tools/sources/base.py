@@ -133,7 +133,7 @@ def select(rows: list[tuple[int, Row]], cfg: SourceConfig, source: str, path: Pa
     for column in cfg.where:
         if column not in rows[0][1]:
             raise DataError(f"{source}: where.{column}: {path} has the columns {', '.join(rows[0][1])}")
-    kept = [(number, row) for number, row in rows if all(row[c] == str(v) for c, v in cfg.where.items())]
+    kept = [(number, row) for number, row in rows if all(row.get(c) == str(v) for c, v in cfg.where.items())]
     if not kept:
         wanted = ", ".join(f"{column}={value}" for column, value in cfg.where.items())
         raise DataError(f"{source}: no row of {path} has {wanted}")
@@ -182,10 +182,23 @@ def _read_csv(path: Path) -> list[Row]:
         header = file.readline()
         file.seek(0)
         delimiter = "\t" if "\t" in header and "," not in header else ","
-        return [
-            {name: (value or "").strip() for name, value in row.items() if name is not None}
-            for row in csv.DictReader(file, delimiter=delimiter)
-        ]
+        reader = csv.DictReader(file, delimiter=delimiter, strict=True)  # a quote that never ends is an error
+        reader.fieldnames = _column_names(reader.fieldnames or ())
+        rows = []
+        for row in reader:
+            if any(value.strip() for value in row.pop(None, ())):
+                raise ValueError(f"line {reader.line_num} has more values than there are columns")
+            rows.append({name: (value or "").strip() for name, value in row.items()})
+    return rows
+
+
+def _column_names(header: Iterable[str]) -> list[str]:
+    """The names in a header. Raises `ValueError` for one that stands twice: which column would be meant?"""
+    names = [name.strip() for name in header]
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise ValueError(f"column {', '.join(twice)} stands twice")
+    return names
 
 
 def _read_parquet(path: Path) -> list[Row]:
@@ -228,10 +241,15 @@ def _shared_folders(path: Path, wanted: Path) -> int:
 def image_files(folder: Path) -> Iterator[Path]:
     """Image files below `folder`, in the order of their names."""
     for parent, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not _leads_back(Path(parent, name)))
         for name in sorted(files):
             if Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield Path(parent, name)
+
+
+def _leads_back(path: Path) -> bool:
+    """Whether a folder is a link to one that it lies in, so that a walk would never end."""
+    return path.is_symlink() and path.resolve() in {parent.resolve() for parent in path.parents}
 
 
 def _beside(path: Path) -> str:

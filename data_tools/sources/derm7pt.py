@@ -16,6 +16,7 @@ from data_tools.sources.diagnosis import diagnosis_of
 from data_tools.sources.vocabulary import known
 from data_tools.splits import PUBLISHED, joined
 from mmfm.data.index import TEST, TRAIN, VAL
+from mmfm.errors import DataError
 
 METADATA = ("meta/meta.csv", "meta.csv")
 COLUMNS = ("case_num", "diagnosis", "derm", "clinic", "location", "sex")
@@ -40,6 +41,8 @@ def _rows(cfg: SourceConfig, folder: Path, dataset: str) -> Rows:
     for split, file in INDEXES.items():
         if (path.parent / file).is_file():
             for _, row in read_table(path.parent / file, dataset, ("indexes",)):
+                if not row["indexes"].isdecimal():
+                    raise DataError(f"{dataset}: {file}: {row['indexes']!r} is no number of a row")
                 names.setdefault(int(row["indexes"]), []).append(split)
     pictures = [
         (number, {**row, "file": row[name], "picture": name, "split": joined(names.get(place, []))})

@@ -31,6 +31,7 @@ DIAGNOSIS = (
     "iddx_2",
 )  # fmt: skip
 MALIGNANCY = ("diagnosis_1", "benign_malignant", "iddx_1")
+INDETERMINATE = "indeterminate"  # also "indeterminate/benign", "indeterminate/malignant"
 SITE = ("anatom_site_special", "anatom_site_general", "anatom_site_5", "anatom_site_4", "anatom_site_3",
         "anatom_site_2", "anatom_site_1")  # fmt: skip
 EXTRAS = (
@@ -89,9 +90,11 @@ def _paired(dataset: str, row: Row) -> str:
 
 
 def _draft(row: Row, photo: str) -> Draft:
+    word = first(row, MALIGNANCY).lower()
     return Draft(
         image_id=Path(first(row, ID)).stem,
-        diagnosis=_with_malignancy(_diagnosis(row), first(row, MALIGNANCY).lower()),
+        diagnosis=_with_malignancy(_diagnosis(row), word),
+        malignancy=None if word in ("", BENIGN, MALIGNANT) or word.startswith(INDETERMINATE) else word,
         domain=_domain(first(row, ("image_type",)), first(row, ("dermoscopic_type",)), photo),
         lesion_id=first(row, ("lesion_id",)),
         patient_id=first(row, ("patient_id",)),
@@ -128,7 +131,7 @@ def _with_malignancy(diagnosis: Diagnosis, word: str) -> Diagnosis:
     """The diagnosis with its row's malignancy: "indeterminate" is pre-cancerous of a keratosis alone."""
     if word in (BENIGN, MALIGNANT):
         return replace(diagnosis, malignancy=word)
-    if word.startswith("indeterminate") and diagnosis.malignancy != PRECANCEROUS:
+    if word.startswith(INDETERMINATE) and diagnosis.malignancy != PRECANCEROUS:
         return replace(diagnosis, malignancy="")
     return diagnosis
 

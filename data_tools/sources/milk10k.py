@@ -77,16 +77,19 @@ def _rows(cfg: SourceConfig, folder: Path, dataset: str) -> Rows:
 
 
 def _truth(row: Row) -> str:
-    """The column of the ground truth that holds 1."""
+    """The column of the ground truth that holds 1. Raises `BadRowError` unless it is one."""
     lesion = row["lesion_id"]
+    found = []
     for name in (*CLASSES, *OUTSIDE):
         value = row.get(TRUTH + name, "")
         try:
             if float(value or 0) == 1:
-                return name
+                found.append(name)
         except ValueError:
             raise BadRowError(f"lesion {lesion!r} has {name}={value!r} in {GROUND_TRUTH}") from None
-    raise BadRowError(f"lesion {lesion!r} has no class in {GROUND_TRUTH}")
+    if len(found) != 1:
+        raise BadRowError(f"lesion {lesion!r} has {' and '.join(found) or 'no class'} in {GROUND_TRUTH}")
+    return found[0]
 
 
 def _draft(row: Row) -> Draft:

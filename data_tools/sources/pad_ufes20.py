@@ -29,7 +29,7 @@ DIAGNOSES = {
     "SEK": "seborrheic keratosis",
     "BOD": "squamous cell carcinoma in situ",
 }
-CONFIRMATION = {"True": "biopsy", "False": "clinical"}
+CONFIRMATION = {"true": "biopsy", "false": "clinical"}
 
 
 def adapter(cfg: SourceConfig) -> Adapter:
@@ -55,7 +55,7 @@ def _draft(row: Row) -> Draft:
         sex=row["gender"],
         site=row["region"],
         skin_tone=row["fitspatrick"],
-        confirmation=CONFIRMATION.get(row["biopsed"], ""),
+        confirmation=CONFIRMATION.get(row["biopsed"].lower(), ""),
         # what the patient tells of the lesion, where it is told
-        extras={name: row[name] == "True" for name in SYMPTOMS if known(row.get(name, ""))},
+        extras={name: row[name].lower() == "true" for name in SYMPTOMS if known(row.get(name, ""))},
     )

@@ -20,11 +20,18 @@ _LICENSE = {
 }
 _SITE = {
     "head neck face": "head and neck",
+    "head neck": "head and neck",
     "head/neck": "head and neck",
+    "upper limbs": "upper extremity",
+    "lower limbs": "lower extremity",
+    "buttocks": "buttock",
     "genital": "genital area",
+    "genital areas": "genital area",
     "oral/genital": "oral or genital area",
+    "oral or genital": "oral or genital area",
     "palms/soles": "palm or sole",
     "acral": "palm or sole",
+    "acral palms or soles": "palm or sole",
 }
 _CONFIRMATION = {
     "histo": "histopathology",

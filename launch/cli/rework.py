@@ -193,6 +193,8 @@ def _pairs(value_of: Any) -> Any:
             name, sign, value = word.partition("=")
             if not sign or not name:
                 raise argparse.ArgumentTypeError(f"{word!r} is not NAME=VALUE")
+            if name in found:
+                raise argparse.ArgumentTypeError(f"{name} is there twice")
             found[name] = value_of(value)
         return found
 
@@ -210,10 +212,12 @@ def _weight(word: str) -> Fraction:
 
 
 def _where(words: list[str]) -> dict[str, list[str]]:
+    """Values to keep by field; those of a field that is named twice are put together."""
     where: dict[str, list[str]] = {}
     for word in words:
-        field, sign, values = word.partition("=")
-        if not sign or not values:
+        field, sign, listed = word.partition("=")
+        values = [value.strip() for value in listed.split(",")]
+        if not sign or not all(values):
             raise ConfigError(f"--where {word}: it takes FIELD=VALUE, such as label=MEL,NEV")
-        where[field] = [value.strip() for value in values.split(",")]
+        where.setdefault(field, []).extend(values)
     return where

@@ -41,7 +41,7 @@ def audit_chunks(pairs: Sequence[Pair], cfg: AuditConfig, workers: int = 0) -> I
     """
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     count = workers or (1 if len(pairs) <= FEW else cores())
-    yield from each(partial(_chunk, cfg=cfg), chunks, "auditing notes", count)
+    yield from each(partial(_chunk, cfg=cfg), chunks, f"auditing notes, {CHUNK} at a time", count)
 
 
 def audit_note(record: Record, note: Note, cfg: AuditConfig) -> Audit:

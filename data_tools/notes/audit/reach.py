@@ -43,13 +43,15 @@ GAP = 3  # most words between the members of a list that one cue is about
 
 
 def reaches(doc: Any, cue: Any, span: Any, terms: Sequence[Any]) -> bool:
-    """Whether a denial or doubt is about the term `span`; cues of other categories always are.
+    """Whether a denial or doubt is about the term `span`; cues of other categories are, unless within it.
 
     `cue` is a modifier of ConText in whose clause the term stands; `terms` are all terms of the note.
     """
+    first, last = cue.modifier_span
+    if span.start <= first and last <= span.end:
+        return False  # ConText lets a word within a term change it: "lichen planus-like keratosis"
     if cue.category not in ("NEGATED", "UNCERTAIN"):
         return True
-    first, last = cue.modifier_span
     kinds = DIAGNOSTIC if span.label_ in DIAGNOSTIC else {span.label_}
     peers = [other for other in terms if other.label_ in kinds]
     if last <= span.start:

@@ -44,7 +44,7 @@ class Session:
         self._client = Client(cfg, key)
         self._circuit = Circuit(cfg)
         self._places = asyncio.Semaphore(cfg.server.concurrency)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Answer | Failure | None]] = set()
         self._images = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="images")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="server requests", daemon=True)
@@ -76,21 +76,16 @@ class Session:
         await self._client.close()
 
     def _begin(self, request: Request) -> None:
-        task = self._loop.create_task(self._see_through(request))
+        task = self._loop.create_task(self._outcome(request))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+        if self.ending:
+            task.cancel()
 
-    async def _see_through(self, request: Request) -> None:
-        """Put the outcome of a request, whatever happens."""
-        outcome: Outcome = None
-        try:
-            if not self.ending:
-                outcome = await self._outcome(request)
-        except asyncio.CancelledError:
-            pass
-        except BaseException as error:
-            outcome = error
-        self.outcomes.put(outcome)
+    def _finished(self, task: asyncio.Task[Answer | Failure | None]) -> None:
+        """Put the outcome of a request. A callback comes even for a task that is cancelled before it starts."""
+        self._tasks.discard(task)
+        self.outcomes.put(None if task.cancelled() else task.exception() or task.result())
 
     async def _outcome(self, request: Request) -> Answer | Failure | None:
         """Try until there is an answer, or a reason to give up."""

@@ -238,6 +238,7 @@ def test_a_page_may_run_and_load_nothing_of_others(site: str) -> None:
         "/api/sample?key=%00",
         "/templates/browse.js",
         "/[",
+        "http://[",
     ],
 )
 def test_nothing_but_the_shards_comes_out(site: str, path: str) -> None:
@@ -248,8 +249,10 @@ def test_nothing_but_the_shards_comes_out(site: str, path: str) -> None:
 
 def test_a_foreign_name_is_refused(site: str) -> None:
     port = urlsplit(site).port
-    assert raw(site, "/", f"localhost:{port}").status == 200
-    assert raw(site, "/", f"evil.example:{port}").status == 403
+    for host in (f"localhost:{port}", "localhost", "127.0.0.1:9000", f"[::1]:{port}"):  # a tunnel's port too
+        assert raw(site, "/", host).status == 200
+    for host in (f"evil.example:{port}", f"localhost.evil.example:{port}", "localhost:1@evil.example", "["):
+        assert raw(site, "/", host).status == 403
 
 
 def test_many_readers_at_once(site: str) -> None:

@@ -142,3 +142,25 @@ def test_whatever_is_cut_the_bytes_are_right(
 def test_the_client_asks_for_stored_bytes() -> None:
     with new_client(PATIENCE) as client:
         assert client.headers["accept-encoding"] == "identity" and isinstance(client, httpx.Client)
+
+
+def test_nothing_comes_over_http_from_elsewhere() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"location": "http://there.example/f"})
+
+    with new_client(PATIENCE) as client:
+        hooks = client.event_hooks
+    with httpx.Client(
+        transport=httpx.MockTransport(answer), follow_redirects=True, event_hooks=hooks
+    ) as mocked:
+        for url in ("https://here.example/f", "http://here.example/f"):
+            with pytest.raises(DataError, match=r"http://\w+\.example/f is not https"):
+                mocked.get(url)
+
+
+def test_a_signature_is_not_told(site: Any, tmp_path: Path) -> None:
+    url = site.publish("f?signature=secret", BODY, cuts=[10] * 9, etag="")
+    with pytest.raises(DataError) as told:
+        get(url, tmp_path / "f")
+    assert "secret" not in str(told.value)
+    assert "kept" not in str(told.value)  # without a name of the version it begins anew

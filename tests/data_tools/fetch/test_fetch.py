@@ -109,6 +109,11 @@ def test_downloads_that_do_not_hold_everything(site: Any, tmp_path: Path) -> Non
     some = entry(site, holds=("table.csv", "pictures/*"))
     with pytest.raises(DataError, match=r"lacks pictures/\* though all was downloaded"):
         run(some, tmp_path)
+    (tmp_path / "some" / RECEIPT).unlink()  # as the message says
+    asked = len(site.asked)
+    with pytest.raises(DataError, match=r"delete .*fetched\.json"):
+        run(some, tmp_path)
+    assert len(site.asked) == asked + 2
     partly = replace(some, steps=("Have the pictures from their owners.",))
     assert run(partly, tmp_path)[-1] == "  1. Have the pictures from their owners."
 
@@ -186,6 +191,16 @@ def test_a_publishers_list_that_has_changed(
     site.publish("datasets/:persistentId/?persistentId=doi:1", answer)
     with pytest.raises(DataError, match=r"list has|does not answer with JSON"):
         run(entry(site, how="dataverse", id="doi:1"), tmp_path)
+
+
+def test_one_name_twice_in_a_publishers_list(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_tools.fetch.publishers.MENDELEY", site.url)
+    files = [{"filename": f"{folder}/1.png", "content_details": {"download_url": ""}} for folder in "ab"]
+    site.publish("x?version=1", {"files": files})
+    with pytest.raises(DataError, match=r"lists 1\.png twice"):
+        run(entry(site, how="mendeley", id="x"), tmp_path)
 
 
 def test_the_catalogue_has_every_data_set_and_a_way_to_it() -> None:

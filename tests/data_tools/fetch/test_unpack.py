@@ -114,3 +114,15 @@ def test_damaged_and_encrypted_archives(tmp_path: Path) -> None:
     (tmp_path / "e.zip").write_bytes(flagged)
     with pytest.raises(DataError, match="is encrypted: unpack it by hand"):
         unpack(tmp_path / "e.zip", tmp_path / "out")
+
+
+def test_archives_that_cannot_be_written(tmp_path: Path) -> None:
+    clash = zipped(tmp_path / "a.zip", {"one": b"x", "one/two": b"y"})
+    with pytest.raises(DataError, match=r"a\.zip cannot be unpacked: .*File exists"):
+        unpack(clash, tmp_path / "out")
+    damaged = bytearray(tarred(tmp_path / "b.tar.gz", {"f": bytes(range(256)) * 4000}).read_bytes())
+    middle = len(damaged) // 2
+    damaged[middle : middle + 20] = bytes(byte ^ 255 for byte in damaged[middle : middle + 20])
+    (tmp_path / "b.tar.gz").write_bytes(damaged)
+    with pytest.raises(DataError, match=r"b\.tar\.gz cannot be unpacked: CRC check failed"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "out")

@@ -53,7 +53,7 @@ def mixed(tmp_path: Path, folders: list[Any], **wanted: Any) -> Manifest:
     return mix([str(folder) for folder in folders], tmp_path / "new", Wanted(**wanted), 3, workers=1)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(SIZES, min_size=1, max_size=3).filter(lambda sizes: any(map(any, sizes))))
 def test_nothing_is_lost_or_doubled(
     sizes: list[tuple[int, int, int]], tmp_path_factory: pytest.TempPathFactory
@@ -159,6 +159,14 @@ def test_filters_keep_what_has_one_of_the_values(tmp_path: Path) -> None:
     assert sorted(keys_of(tmp_path / "new")) == ["x-0", "x-2", "x-3"]
 
 
+def test_a_value_that_no_sample_has_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = [record("x", str(i), sex=sex) for i, sex in enumerate(("female", "male"))]
+    write_tiny(tmp_path / "a", {"train": records})
+    mixed(tmp_path, [tmp_path / "a"], where={"sex": ["female", "mael"]})
+    assert keys_of(tmp_path / "new") == ["x-0"]
+    assert "no sample has sex=mael" in capsys.readouterr().err
+
+
 def test_notes_that_are_not_wanted_are_left_behind(tmp_path: Path) -> None:
     notes = {name: Note(name, f"Note {name}.") for name in ("M", "L1")}
     line = {"key": "x-1", "text": "A lie.", "reasons": ["class"]}
@@ -186,6 +194,7 @@ def test_shares_thin_out_training_alone(tmp_path: Path) -> None:
         ({"where": {"colour": ["red"]}}, "cannot be chosen by 'colour': one of label"),
         ({"where": {"label": ["XYZ"]}}, "unknown class 'XYZ': one of BEK"),
         ({"where": {"sex": ["other"]}}, "no sample has sex=other. There are: unknown"),
+        ({"thinned": ("trian",), "take": {"a": 0}}, "no split 'trian': one of train, val, test"),
         ({"notes": ("Q",)}, "no folder has notes 'Q'. There are: none"),
         ({"weights": {"c": Fraction(1)}}, "no folder 'c': a, b"),
         ({"weights": {"a": Fraction(1)}}, "no weight for b"),

@@ -15,7 +15,7 @@ from tiny_shards import write_tiny
 
 from data_tools.shards import repack, verify
 from data_tools.shards.reshard import reshard
-from mmfm.data.index import CorruptSample, Split
+from mmfm.data.index import Split
 from mmfm.data.manifest import Manifest
 from mmfm.errors import ConfigError, DataError
 from mmfm.files import file_digest
@@ -116,6 +116,12 @@ def test_what_cannot_be_is_said(sound: Path, tmp_path: Path, splits: list[str], 
     assert not (tmp_path / "new").exists()
 
 
+def test_an_output_that_is_a_file_is_named(sound: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("not a folder")
+    with pytest.raises(ConfigError, match=r"new cannot be written \(Not a directory\)"):
+        reshard(sound, tmp_path / "new", 9, workers=1)
+
+
 def test_a_folder_is_not_written_over(sound: Path) -> None:
     with pytest.raises(ConfigError, match="is one of the folders to read"):
         reshard(sound, sound, 9, workers=1)
@@ -128,7 +134,8 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     with split.shard_paths[0].open("r+b") as tar:
         tar.seek(int(split.image_offset[1]) + 40)
         tar.write(b"damage")
-    with pytest.raises(CorruptSample, match=str(split.keys[1])):
+    message = rf"old/train/.*\.tar: sample {split.keys[1]} is altered .*run `mmfm data verify` {folder}$"
+    with pytest.raises(DataError, match=message):
         reshard(folder, tmp_path / "new", 9, workers=1)
 
 
@@ -164,7 +171,7 @@ def test_a_line_that_is_no_refused_note_is_named(tmp_path: Path) -> None:
         reshard(folder, tmp_path / "new", 9, workers=1)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.tuples(*[st.integers(0, 9)] * 3).filter(any),
     before=st.integers(1, 6),

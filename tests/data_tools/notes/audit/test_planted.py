@@ -10,7 +10,7 @@ from data_tools.notes.audit.planted import Measured, format, measure, planted_no
 
 LEAST = 0.95
 # Patterns that no rule was made for. One of their clean sentences ("not seen in benign lesions") is taken
-# for a claim, which shows in the precision of one kind: mending that would make them patterns like the others.
+# for a claim, which shows in the precision of one kind; mended by it, they were patterns like the others.
 LEAST_UNSEEN = {"precision": 0.9, "recall": 0.95}
 
 

@@ -106,6 +106,7 @@ def test_doubts(text: str) -> None:
         ("Her mother had melanoma.", "melanoma", "family"),
         ("Her mother had melanoma.", "female", "family"),
         ("The age is not given; no information on sex: male or female.", "male", "unknown"),
+        ("A lichen planus-like keratosis.", "lichenoid keratosis", "affirmed"),
         ("Malignancy: benign", "malignant", "heading"),
         ("Malignancy: no", "malignant", "negated"),
         ("Benign vs malignant: pre-cancerous", "malignant", "heading"),

@@ -6,6 +6,7 @@ import base64
 import itertools
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import pytest
 from fault_proxy import completion
 from scripted_server import Reply, Script, Seen, scripted_server
 
-from data_tools.config import ServerConfig, WriterConfig
+from data_tools.config import PrepareConfig, ServerConfig, WriterConfig
 from data_tools.notes.backends import Answer, Failure, Request, server_limits, server_session
 from data_tools.notes.backends.server import WAITING, ServerBackend
+from data_tools.notes.backends.server_limits import Spending
 from data_tools.notes.strategy import Prompt
 from mmfm.errors import ConfigError, UserError
 
@@ -238,6 +240,18 @@ def test_what_is_under_way_at_the_end_is_yielded() -> None:
     _, outcomes = ending(script, count=50, concurrency=2)
     assert [outcome.key for outcome in outcomes] in ([], ["key1"])  # cut only if it was never with the server
     assert outcomes
+
+
+def test_a_request_that_comes_with_the_end_is_dropped_not_lost() -> None:
+    cfg = writer("http://127.0.0.1:1/v1")
+    session = server_session.Session(cfg, PrepareConfig(), "key", Spending(0, 0, 0), Counter())
+    try:
+        session._loop.call_soon_threadsafe(lambda: (session._begin(request()), session._end("it is over")))
+        assert session.outcomes.get(timeout=20) is None
+        session.submit(request())
+        assert session.outcomes.get(timeout=20) is None
+    finally:
+        session.close()
 
 
 def test_the_first_requests_all_malformed_end_everything() -> None:
