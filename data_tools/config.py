@@ -226,6 +226,21 @@ class AuditConfig:
     max_near_duplicates: int = option(
         0, "most notes of one strategy that are all but the same; 0 for no limit", minimum=0
     )
+    encoder: str = option(
+        "",
+        "text encoder that compares notes with the given facts: `minilm` (the extra of that name) or the "
+        "folder of a transformers encoder; empty for none",
+    )
+    min_similarity: float = option(
+        0.0,
+        "least similarity of a note and its facts that the encoder sees, a cosine; 0 for no limit",
+        minimum=0,
+        maximum=1,
+    )
+    judge: str = option(
+        "",
+        "one of `writers` that `mmfm notes audit` asks whether the given facts support a note; empty for none",
+    )
 
 
 @dataclass

@@ -7,6 +7,12 @@ from typing import Any
 
 from mmfm.taxonomy import CLASSES, UNKNOWN_LABEL
 
+# How sources write that they do not know, in lower case.
+NOT_KNOWN = (
+    "", "-", "--", ".", "?", "n/a", "na", "nan", "none", "not known", "not specified", "null", "unk",
+    "unknown", "unspecified",
+)  # fmt: skip
+
 
 @dataclass
 class Note:

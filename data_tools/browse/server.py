@@ -6,6 +6,7 @@ import ipaddress
 import json
 import re
 import socket
+import threading
 import webbrowser
 from collections.abc import Callable
 from functools import partial
@@ -228,8 +229,8 @@ def browse(folder: Path, host: str, port: int, open_browser: bool) -> None:
     if not _is_loopback(host):
         say(f"{host} is no loopback address: whoever reaches this machine sees the images and notes")
     print(server.url, flush=True)
-    if open_browser:
-        webbrowser.open(server.url)
+    if open_browser:  # beside the server, as a browser in a terminal returns only when it is left
+        threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -11,8 +11,8 @@ import numpy as np
 
 from data_tools.browse.columns import Category, Flags, Texts
 from data_tools.notes.audit import KINDS
-from data_tools.shards.merged import read_refused
-from data_tools.shards.reading import OneShard, shards_of
+from data_tools.notes.audit.findings import kinds_in
+from data_tools.shards.reading import OneShard, read_refused, shards_of
 from data_tools.shards.summary import code_of
 from data_tools.workers import each
 from mmfm.data.index import SPLITS, CorruptSample, Split
@@ -58,15 +58,9 @@ class Rows:
         self.age.append(float("nan") if record.age is None else float(record.age))
         notes = record.notes.values()
         self.notes.append(tuple(record.notes))
-        self.kinds.append(tuple(kind for note in notes for kind in finding_kinds(note.audit)))
+        self.kinds.append(tuple(kind for note in notes for kind in kinds_in(note.audit)))
         self.words.append(sum(len(note.text.split()) for note in notes))
         self.text.append("\n".join(note.text for note in notes))
-
-
-def finding_kinds(audit: dict[str, Any]) -> list[str]:
-    """Kinds of the findings of a note's audit; none for a note without one."""
-    findings = audit.get("findings") or []
-    return [str(found["kind"]) for found in findings if isinstance(found, dict) and "kind" in found]
 
 
 def read_rows(shard: OneShard) -> Rows:
@@ -149,7 +143,7 @@ class Table:
         for key in self._refused.keys() & self.number.keys():  # rejected images leave refused notes behind
             for line in self._refused[key]:
                 notes[self.number[key]].add(REFUSED + line["note"])
-                kinds[self.number[key]] += finding_kinds(line)
+                kinds[self.number[key]] += kinds_in(line)
         order = self.manifest.notes
         self.notes = Flags.of(notes, [*order, *(REFUSED + name for name in order)])
         self.kinds = Flags.of(kinds, KINDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import math
 import re
@@ -122,3 +123,24 @@ def _loss(model: Any, batch: list[Example], pad: int) -> Any:
     ).last_hidden_state  # causal, so padding at the end is unseen
     wanted = answers[:, 1:]
     return F.cross_entropy(model.lm_head(hidden[wanted]), tokens[:, 1:][wanted])
+
+
+def main() -> None:
+    """Train a writer on pairs of `language_pairs`, from the command line."""
+    from data_tools.demo.language_pairs import pairs
+
+    parser = argparse.ArgumentParser(
+        prog="python -m data_tools.demo.language_training",
+        description="Train a tiny writer on made-up lesions. It knows the prompts as they are now: when they "
+        "change, train it anew.",
+    )
+    parser.add_argument("folder", type=Path, help="folder of the model to write")
+    parser.add_argument("--seconds", type=float, default=900.0, help="time to train (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights and pairs (default: 0)")
+    args = parser.parse_args()
+    loss = train_tiny_model(args.folder, pairs(args.seed), args.seconds, args.seed)
+    print(f"{args.folder}: loss {loss:.3f} nats per token")
+
+
+if __name__ == "__main__":
+    main()

@@ -87,11 +87,9 @@ def main() -> None:
 
     declare_operators()
     _decode_images()
-    import typer
-    from transformers.cli.serve import Serve
+    from transformers.cli.transformers import app
 
-    app = typer.Typer()
-    app.command(name="serve")(Serve)
+    sys.argv = ["transformers", "serve", *sys.argv[1:]]
     app()
 
 

@@ -29,7 +29,8 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 def download(file: RemoteFile, target: Path, client: httpx.Client, patience: Patience) -> str:
     """Download to `target`, going on with an earlier part of it, and return its SHA-256.
 
-    Raises `DataError` when the server refuses, fails for good, or gives other bytes than the checksum says.
+    Raises `DataError` when the server refuses, fails for good, or gives other bytes than the checksum says,
+    and when they cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
@@ -47,6 +48,8 @@ def download(file: RemoteFile, target: Path, client: httpx.Client, patience: Pat
                 raise DataError(f"{shown(file.url)}: {error}, {failures} times{kept}") from error
             say(f"{target.name}: {error}; trying again")
             patience.pause(failures, error.response)
+        except OSError as error:
+            raise DataError(f"{part} cannot be written: {error.strerror or error}") from error
     return _put_in_place(file, part, target)
 
 

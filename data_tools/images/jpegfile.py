@@ -12,8 +12,9 @@ COMMENT = 0xFE
 APPLICATION = range(0xE0, 0xF0)
 JFIF, ADOBE = (0xE0, b"JFIF\0"), (0xEE, b"Adobe")  # they tell a decoder what the numbers mean
 JFIF_THUMBNAIL = 12  # offset of the thumbnail's width and height in the content of a JFIF segment
-# Inside compressed data an FF is followed by 00, or by a restart marker D0..D7.
-MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
+FIRST, AGAIN = 0xC0, START[1]  # lower markers and a second start stand in damaged files alone
+# Inside compressed data an FF is followed by 00, or by a restart marker D0..D7. More FF may lead to a marker.
+MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 
 
 def without_metadata(data: bytes) -> bytes:
@@ -34,6 +35,8 @@ def without_metadata(data: bytes) -> bytes:
         if found is None:  # decoders forgive a missing end
             break
         code, content = found[1][0], found.end()
+        if code < FIRST or code == AGAIN:  # decoders guess where such a marker ends
+            raise ValueError(f"a JPEG file does not hold a marker {code:02X} here")
         if code != END[1]:
             length = int.from_bytes(data[content : content + 2], "big")
             if length < 2 or content + length > len(data):

@@ -1,11 +1,12 @@
 """Burnt-in text: letters, date stamps and rulers that lie in an image are painted over.
 
 Written marks are looked for, not read: small parts of one sharp brightness, several of a kind in a row.
+Letters that hardly stand out, such as pale ones on light skin, are not told from skin, and stay.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,18 +26,21 @@ LEAST_LETTERS, CENTRAL_LETTERS = 4, 8  # in a row; where lesions are, so many do
 CENTRE = 0.5  # of width and height: where lesions are
 SHIFT, UNLIKE, GAP = 0.3, 0.3, 1.6  # of letters of a row: off the line, in height, apart; all in heights
 BAR_LENGTH, BAR_SLENDER, BAR_TICKS = 0.2, 6.0, 6  # a ruler: share of the width, length over height, ticks
+SHADE = 12.0  # of 255, letters of a row differ at most, and so does what completes it
+FAINTER = 0.5  # of the contrast is enough beside a row: its other letters may be thin, or run together
 REACH = 3  # pixels from which a mark is painted over
 
 
 @dataclass(frozen=True)
 class Part:
-    """A connected part of one brightness: its number and its box in pixels."""
+    """A connected part of the marks: its number, its box in pixels, and how bright it is where it is bright."""
 
     number: int
     x: int
     y: int
     wide: int
     high: int
+    shade: float = 0.0
 
 
 def without_overlay(image: Pixels) -> Pixels:
@@ -70,16 +74,40 @@ def _marks(grey: NDArray[np.uint8], least: int) -> Mask:
     labels = np.asarray(found, dtype=np.int32)
     parts = [Part(i, *(int(v) for v in stats[i, :4])) for i in range(1, count)]
     letters = [part for part in parts if _could_be_letter(part, side)]
+    letters = [replace(part, shade=_shade(part, labels, grey)) for part in letters]
     letters = [part for part in letters if _is_even(part, labels, grey, answer)]
     rows = [row for row in _rows(letters) if len(row) >= _least_letters(row, grey.shape)]
     kept = {part.number for row in rows for part in row}
     kept |= {part.number for part in parts if _is_ruler(part, labels)}
-    return np.where(np.isin(labels, list(kept)), 255, 0).astype(np.uint8)
+    mask = np.where(np.isin(labels, list(kept)), 255, 0).astype(np.uint8)
+    for row in rows:
+        _complete(mask, row, grey, answer >= FAINTER * least)
+    return mask
+
+
+def _complete(mask: Mask, row: list[Part], grey: NDArray[np.uint8], faint: NDArray[np.bool_]) -> None:
+    """Add to a mask what is `faint` and of a row's shade on its line, as far on either side as it is long."""
+    start, end = row[0].x, max(part.x + part.wide for part in row)
+    top, bottom = min(part.y for part in row), max(part.y + part.high for part in row)
+    shade = float(np.median([part.shade for part in row]))
+    alike = faint[top:bottom] & (np.abs(grey[top:bottom] - shade) <= SHADE)
+    columns, gap = np.flatnonzero(alike.any(axis=0)), GAP * (bottom - top)
+    left, right = start, end
+    for x in columns[(columns >= end) & (columns < 2 * end - start)].tolist():
+        right = x + 1 if x - right <= gap else right
+    for x in columns[(columns < start) & (columns >= 2 * start - end)][::-1].tolist():
+        left = x if left - x <= gap else left
+    mask[top:bottom, left:right][alike[:, left:right]] = 255
 
 
 def _could_be_letter(part: Part, side: int) -> bool:
     least = max(SMALLEST * side, LEAST_PIXELS)
     return least <= part.high <= LARGEST * side and part.wide <= WIDEST * part.high
+
+
+def _shade(part: Part, labels: NDArray[np.int32], grey: NDArray[np.uint8]) -> float:
+    box = (slice(part.y, part.y + part.high), slice(part.x, part.x + part.wide))
+    return float(np.percentile(grey[box][labels[box] == part.number], 80))
 
 
 def _is_even(part: Part, labels: NDArray[np.int32], grey: NDArray[np.uint8], answer: Mask) -> bool:
@@ -115,6 +143,7 @@ def _follows(last: Part, part: Part) -> bool:
     high = max(last.high, part.high)
     below = abs(last.y + last.high - part.y - part.high) <= SHIFT * high
     alike = abs(last.high - part.high) <= UNLIKE * high
+    alike = alike and abs(last.shade - part.shade) <= SHADE
     return below and alike and -SHIFT * high <= part.x - last.x - last.wide <= GAP * high
 
 

@@ -29,7 +29,7 @@ class Asked:
     writer: WriterConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Question:
     """One note of one lesion."""
 
@@ -87,6 +87,9 @@ class Questions:
         record, _ = self.samples[number]
         examples = self._examples.of(record) if asked.strategy.name == PRIMED else ()
         return asked.strategy.prompt(record, Settings(asked.writer.max_words, self.cfg.graph, examples))
+
+    def __len__(self) -> int:
+        return len(self.samples) * len(self.asked)
 
     def __iter__(self) -> Iterator[Question]:
         """Every question: writer by writer, then lesion by lesion. Reads the pictures that are new."""

@@ -5,26 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-from mmfm.records import Record
+from mmfm.records import NOT_KNOWN, Record
 from mmfm.taxonomy import MALIGNANCIES, PRECANCEROUS
 
-# How sources write that they do not know.
-UNKNOWN = (
-    "",
-    "-",
-    "--",
-    "0",
-    ".",
-    "?",
-    "n/a",
-    "na",
-    "nan",
-    "none",
-    "null",
-    "unknown",
-    "not known",
-    "unspecified",
-)
+UNKNOWN = (*NOT_KNOWN, "0")  # "0": an empty cell of a spreadsheet
 # The names of `given`, in the order in which writers are told.
 NAMES = (
     "class",
@@ -108,14 +92,14 @@ def _malignancy(text: str) -> str:
 
 
 def _age(age: float | None) -> str:
-    return "" if age is None or math.isnan(age) else f"{age:g}"
+    return f"{age:g}" if age is not None and math.isfinite(age) and age >= 0 else ""
 
 
 def _patient(age: str, sex: str) -> str:
     """ "an 80-year-old woman" needs an age to tell women from girls, so: "an 80-year-old female patient"."""
     if not age:
         return f"a {sex} patient" if sex else ""
-    article = "an" if age.startswith("8") or age in ("11", "18") else "a"
+    article = "an" if age.startswith("8") or age.partition(".")[0] in ("11", "18") else "a"
     return f"{article} {age}-year-old {sex} patient" if sex else f"{article} {age}-year-old patient"
 
 

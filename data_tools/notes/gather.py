@@ -61,7 +61,7 @@ def _add_stored(
     cfg: ShardsConfig, samples: Sequence[tuple[Record, Path]], notes: Sequence[dict[str, Note]]
 ) -> None:
     store = NoteStore.existing(cfg.store)
-    questions = list(Questions(cfg, samples))
+    questions = list(track(Questions(cfg, samples), "looking up notes"))
     entries = store.get_all(question.key for question in questions)
     missing: Counter[str] = Counter()
     failed: Counter[str] = Counter()

@@ -41,8 +41,16 @@ def note_key(
     where the prompt does not show it: two lesions that are alike on paper get a note each.
     """
     shown = _way_of_showing(writer, prepare or PrepareConfig()) if prompt.image else None
-    parts = [image, shown, prompt.digest, writer.backend, model, decoding(writer)]
+    parts = [image, shown, prompt.digest, writer.backend, model, decoding(writer), *_form(prompt, writer)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _form(prompt: Prompt, writer: WriterConfig) -> list[str]:
+    """In which form an answer is computed: only what differs from the default, as in `_way_of_showing`."""
+    if writer.backend == "local":
+        return [writer.local.dtype] if writer.local.dtype != "auto" else []
+    # Whether a server takes schemas is not known beforehand: "auto" and "on" are one.
+    return ["free"] if prompt.schema is not None and writer.server.structured == "off" else []
 
 
 def seed_of(key: str) -> int:

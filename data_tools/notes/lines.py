@@ -6,6 +6,7 @@ again, so a line that a kill cut short is the last of its file, and no two write
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -67,7 +68,7 @@ class LineWriter:
         self._added = 0
         self._waiting: list[bytes] = []
         self._closed = False
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -101,9 +102,10 @@ class LineWriter:
 
     def _check(self) -> None:
         if self._error:
+            reason = getattr(self._error, "strerror", None) or repr(self._error)
             raise DataError(
-                f"{self.path}: cannot be written: {self._error.strerror}. The {self.durable} lines written "
-                "before are safe: mend that, and run the same command again"
+                f"{self.path}: cannot be written: {reason}. The {self.durable} lines written before are safe: "
+                "mend that, and run the same command again"
             ) from self._error
 
     def _start(self) -> None:
@@ -124,7 +126,7 @@ class LineWriter:
                         self._changed.notify_all()
             finally:
                 os.close(file)
-        except OSError as error:  # nothing is appended behind a line that may be half there
+        except Exception as error:  # nothing is appended behind a line that may be half there
             with self._changed:
                 self._error = error
                 self._changed.notify_all()
@@ -172,6 +174,8 @@ def read_places(places: Iterable[Place]) -> Iterator[tuple[Place, dict[str, Any]
     for place in places:
         by_file.setdefault(place.path, []).append(place)
     for path, wanted in sorted(by_file.items()):
+        if not path.is_file():
+            raise DataError(f"{path} was there and is gone: put it back, or run the command again")
         with path.open("rb") as file:
             for place in sorted(wanted, key=lambda place: place.offset):
                 file.seek(place.offset)
@@ -191,13 +195,24 @@ def _lines(path: Path, offset: int) -> Iterator[tuple[Place, bytes]]:
 
 def _create(path: Path) -> int:
     """Open a new file for appending, whose name is on disk before its first line."""
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    for folder in (path.parent, path.parent.parent):
-        handle = os.open(folder, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+    for folder in dict.fromkeys((path.parent, path.parent.parent, *(folder.parent for folder in made))):
+        _flush_folder(folder)
     return file
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the names in `folder` on disk, where its file system can do that for a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
 
 
 def _write(file: int, data: bytes) -> None:

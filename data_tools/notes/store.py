@@ -11,6 +11,7 @@ files of one into the other.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
@@ -131,19 +132,30 @@ class NoteStore:
 
     def get_all(self, keys: Iterable[str]) -> dict[str, Entry]:
         """The entries of those keys that have one, notes and failures, read in one go."""
+        return {entry.key: entry for entry in self.read(keys)}
+
+    def read(self, keys: Iterable[str]) -> Iterator[Entry]:
+        """The same, one after the other in the order of the files: few are in memory at once."""
         places = [self._found[key][1] for key in dict.fromkeys(keys) if key in self._found]
-        entries = (Entry.from_json(values) for _, values in read_places(places))
-        return {entry.key: entry for entry in entries}
+        for _, values in read_places(places):
+            yield Entry.from_json(values)
 
     def entries(self) -> Iterator[Entry]:
         """The entry that counts of each key, in the order of the files."""
-        for _, values in read_places([place for _, place in self._found.values()]):
-            yield Entry.from_json(values)
+        return self.read(self._found)
 
     def all_lines(self) -> Iterator[Entry]:
         """Every entry ever added, also those that later ones replace."""
         for _, values in LineReader(self.folder / NOTES).new():
             yield Entry.from_json(values)
+
+    def check_writable(self) -> None:
+        """Raise `DataError` where the folder cannot be written: before an answer is paid for."""
+        try:
+            (self.folder / NOTES).mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder / NOTES).close()
+        except OSError as error:
+            raise DataError(f"{self.folder}: notes cannot be written there: {error.strerror}") from error
 
     def append(self, entry: Entry) -> None:
         """Add an entry. It is safe once `durable` counts it, and found after `refresh`.

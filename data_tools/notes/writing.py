@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -20,14 +21,15 @@ from data_tools.notes.meter import Meter, money
 from data_tools.notes.store import WRITTEN, Entry, NoteStore
 from data_tools.notes.strategy import Prompt, UnusableAnswerError
 from data_tools.shards.inputs import read_samples
+from data_tools.shards.plan import identity
 from mmfm.config.load import require
 from mmfm.errors import ConfigError, DataError, UserError
 from mmfm.files import write_atomically
-from mmfm.progress import say
+from mmfm.progress import say, track
 
 REFRESH_SECONDS = 5.0  # how often a look is taken at what other processes have written
 UNUSABLE = "unusable"  # the failure of an answer that cannot become a note
-SAME_NOTES_KEYS = ("output", "audit", "split", "dedup", "pack", "tasks", "cluster", "max_reject_share")
+SAME_NOTES_KEYS = ("audit", "split", "dedup", "pack")  # of what identifies shards
 
 
 @dataclass
@@ -84,12 +86,14 @@ def write_notes(cfg: ShardsConfig, share: tuple[int, int] = (0, 1)) -> Summary:
     samples = [(sample.record, sample.image) for sample in read_samples(cfg).samples]
     questions, summary = Questions(cfg, samples), Summary()
     with NoteStore(cfg.store) as store, _said_when_stopped(store):
-        everything = list(questions)
+        everything = list(track(questions, "looking for notes"))
         todo = _todo(everything, store, share, summary)
+        if todo:
+            store.check_writable()
         writers = {question.asked.writer_name: question.asked.writer for question in todo}
         backends = {name: backend_of(_part_of(one, share[1]), cfg.prepare) for name, one in writers.items()}
         for name, backend in backends.items():
-            mine = [question for question in todo if question.asked.writer_name == name]
+            mine = _in_order(question for question in todo if question.asked.writer_name == name)
             with Meter(f"{_names(mine)} by {writers[name].model}", len(mine)) as meter:
                 _write(questions, mine, store, backend, meter)
             summary.add(meter)
@@ -103,7 +107,8 @@ def write_notes(cfg: ShardsConfig, share: tuple[int, int] = (0, 1)) -> Summary:
 
 def written_path(cfg: ShardsConfig) -> Path:
     """The file that says that all notes of a recipe were asked for, and what came of it."""
-    values = {key: value for key, value in asdict(cfg).items() if key not in SAME_NOTES_KEYS}
+    values = {key: value for key, value in identity(cfg).items() if key not in SAME_NOTES_KEYS}
+    values["root"] = cfg.root
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     return Path(cfg.store) / WRITTEN / f"{digest}.json"
 
@@ -135,6 +140,22 @@ def _todo(
         else:
             todo[question.key] = question
     return list(todo.values())
+
+
+def _in_order(questions: Iterable[Question]) -> list[Question]:
+    """In which order this process asks one writer.
+
+    Of a server lesion by lesion in an order of its own: several processes on one store seldom ask the same
+    within `REFRESH_SECONDS`. Of a local model in the order of the recipe, on which its batches depend.
+    """
+    token = secrets.token_hex(8)
+
+    def place(question: Question) -> bytes:
+        if question.asked.writer.backend == "local":
+            return b""
+        return hashlib.blake2b(f"{token}:{question.number}".encode(), digest_size=8).digest()
+
+    return sorted(questions, key=place)
 
 
 def _write(
@@ -181,6 +202,9 @@ def _entry(asked: Asked, record: str, prompt: Prompt, outcome: Answer | Failure)
         model=asked.writer.model,
         decoding=decoding(asked.writer),
         tries=outcome.tries,
+        tokens_in=outcome.tokens_in,
+        tokens_out=outcome.tokens_out,
+        cost=outcome.cost,
     )
     if isinstance(outcome, Failure):
         return replace(entry, failure=outcome.kind, detail=outcome.detail)
@@ -189,9 +213,6 @@ def _entry(asked: Asked, record: str, prompt: Prompt, outcome: Answer | Failure)
         answer=outcome.text,
         finish=outcome.finish,
         answered_by=outcome.model,
-        tokens_in=outcome.tokens_in,
-        tokens_out=outcome.tokens_out,
-        cost=outcome.cost,
         seconds=outcome.seconds,
     )
     try:
@@ -244,8 +265,8 @@ def _nothing_but_failures(store: NoteStore, summary: Summary) -> DataError:
 def _write_down(cfg: ShardsConfig, questions: Sequence[Question], store: NoteStore) -> None:
     """Write what is there of each note now, with a digest of the texts, for stages that come after."""
     keys = [(question.asked.name, question.key) for question in questions]
-    found = store.get_all(key for _, key in keys)
-    notes = {key: entry.text for key, entry in found.items() if not entry.failure}
+    found = store.read(key for _, key in keys)
+    notes = {e.key: hashlib.sha256(e.text.encode(errors="replace")).hexdigest() for e in found if not e.failure}
     counts = {
         name: {
             "notes": sum(key in notes for other, key in keys if other == name),

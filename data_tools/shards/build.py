@@ -15,7 +15,7 @@ from data_tools.config import ShardsConfig
 from data_tools.dedup import find_duplicates
 from data_tools.notes.audit.settings import check_settings
 from data_tools.shards.deal import Deal
-from data_tools.shards.inputs import Inputs, read_inputs
+from data_tools.shards.inputs import Inputs, read_inputs, with_control
 from data_tools.shards.plan import PARTS, Plan, ShardJob, plan_shards
 from data_tools.shards.rejects import RejectTally
 from data_tools.shards.resume import hold, write_missing
@@ -68,8 +68,8 @@ def prepare(cfg: ShardsConfig) -> None:
     with hold(output):
         plan.claim(output)
         RejectTally(inputs, output, cfg.max_reject_share).check()
-        _deal(cfg, inputs)
-        settle_verdicts(cfg, inputs)
+        deal = _deal(cfg, inputs)
+        settle_verdicts(cfg, with_control(cfg, inputs, deal.splits))
 
 
 def write_share(cfg: ShardsConfig, number: int, of: int) -> None:
@@ -87,6 +87,7 @@ def write_share(cfg: ShardsConfig, number: int, of: int) -> None:
     settled = Plan.of(cfg, inputs.samples, inputs.rejects).check(output)
     if deal is None or verdicts is None or not settled:
         raise DataError(f"{output} has no plan for these inputs: begin anew with `mmfm data shard`")
+    inputs = with_control(cfg, inputs, deal.splits)
     with hold(output, fcntl.LOCK_SH):
         samples = packed(inputs, verdicts).samples
         jobs = plan_shards(samples, deal.splits, cfg.pack.samples_per_shard)[number::of]
@@ -99,6 +100,7 @@ def _write(cfg: ShardsConfig, plan: Plan, inputs: Inputs) -> Manifest:
     tally = RejectTally(inputs, output, cfg.max_reject_share)
     tally.check()
     deal = _deal(cfg, inputs)
+    inputs = with_control(cfg, inputs, deal.splits)
     verdicts = settle_verdicts(cfg, inputs)
     jobs = plan_shards(packed(inputs, verdicts).samples, deal.splits, cfg.pack.samples_per_shard)
     reports = _write_shards(jobs, output, cfg, tally)

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from data_tools.shards.origin import Entry
 from data_tools.shards.repack import Selection
+from data_tools.shards.summary import code_of
 from data_tools.splits import group_records
 from mmfm.data.index import SPLITS
 from mmfm.errors import ConfigError, DataError
@@ -69,7 +70,7 @@ def _wanted(field: str, values: Sequence[str]) -> set[object]:
 def _there(selection: Selection, field: str) -> str:
     values = {getattr(entry.record, field) for entry in selection.entries}
     if field == "label":
-        return ", ".join(CODES[label] if label != UNKNOWN_LABEL else UNKNOWN for label in sorted(values))
+        return ", ".join(dict.fromkeys(code_of(label) or UNKNOWN for label in sorted(values)))
     return ", ".join(sorted(value or UNKNOWN for value in values))
 
 
@@ -148,6 +149,16 @@ def settle_conflicts(selection: Selection, drop: bool) -> None:
         side = max(RANK[entry.split] for entry in group)
         group[:] = [entry for entry in group if RANK[entry.split] < side]
     selection.drop([entry for group in torn for entry in group], "conflict")
+
+
+def tell_doubles(selection: Selection) -> None:
+    """Say how many pictures are in several folders under several keys: they are kept, and count as often."""
+    origins: dict[tuple[int, int], set[int]] = {}
+    for entry in selection.entries:
+        origins.setdefault(entry.picture, set()).add(entry.origin)
+    doubles = sum(len(numbers) > 1 for numbers in origins.values())
+    if doubles:
+        say(f"{doubles} pictures are in several folders under other keys; all are kept")
 
 
 def _same_pictures(entries: Sequence[Entry]) -> list[tuple[int, int, int]]:

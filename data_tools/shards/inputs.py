@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_tools.config import ShardsConfig, SourceConfig
 from data_tools.notes.gather import notes_of
+from data_tools.notes.strategies.shuffled import NAME as CONTROL
+from data_tools.notes.strategies.shuffled import shuffled
 from data_tools.patches import load_patches
 from data_tools.shards.plan import Sample
 from data_tools.sources import Reject, read_source
@@ -63,6 +66,24 @@ def read_inputs(cfg: ShardsConfig, limit: int = 0) -> Inputs:
     for sample, notes in zip(inputs.samples, gathered, strict=True):
         sample.record = replace(sample.record, notes=notes)
     return inputs
+
+
+def with_control(cfg: ShardsConfig, inputs: Inputs, splits: Sequence[str]) -> Inputs:
+    """The inputs with every control R dealt anew, from lesions of the same split.
+
+    `read_inputs` deals it from all: splits are settled later, when images have been compared.
+    """
+    if CONTROL not in cfg.notes:
+        return inputs
+    records = inputs.records
+    dealt = shuffled(records, [record.notes for record in records], splits=splits)
+    samples = []
+    for sample, note in zip(inputs.samples, dealt, strict=True):
+        notes = {name: other for name, other in sample.record.notes.items() if name != CONTROL or note}
+        if note:
+            notes[CONTROL] = note
+        samples.append(replace(sample, record=replace(sample.record, notes=notes)))
+    return replace(inputs, samples=samples)
 
 
 def read_samples(cfg: ShardsConfig, limit: int = 0) -> Inputs:

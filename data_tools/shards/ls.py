@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from data_tools.notes.audit import Audit
+from data_tools.notes.audit.findings import kinds_in
 from data_tools.shards.summary import code_of
 from mmfm.data.index import Split
 from mmfm.data.manifest import Manifest
@@ -53,7 +53,7 @@ def print_samples(folder: Path, split: str = "", dataset: str = "", label: str =
         size = f"{row.image_bytes / 1e3:.1f} kB"
         print(row.key, code_of(row.record.label) or "-", row.record.domain, row.shard, size, sep="  ")
         for name, note in row.record.notes.items():
-            found = ", ".join(sorted(Audit.from_json(note.audit).kinds()))
+            found = ", ".join(sorted(set(kinds_in(note.audit))))
             print(f"    {name}{f' [{found}]' if found else ''}: {note.text}")
     if not rows:
         print(f"no sample of {folder} is of that kind")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 from data_tools.notes.audit.refused import json_lines
 from data_tools.shards.origin import Origin
 from data_tools.shards.plan import REFUSED_NAME, REJECTS_NAME, Plan
+from data_tools.shards.reading import read_refused
 from data_tools.shards.rejects import COLUMNS
 from data_tools.shards.repack import Edit, Selection
 from data_tools.shards.summary import split_info
 from data_tools.shards.writer import ShardReport
 from mmfm.data.index import SPLITS
 from mmfm.data.manifest import Manifest
-from mmfm.errors import DataError
 from mmfm.files import write_atomically
 from mmfm.taxonomy import CODES
 
@@ -92,7 +91,6 @@ def _common(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _provenance(selection: Selection, number: int) -> dict[str, Any]:
     origin, edit = selection.origins[number], selection.edits[number]
-    left_out = selection.left_out[number] if selection.left_out else Counter()
     return {
         "name": origin.name,
         "folder": str(origin.folder),
@@ -101,7 +99,7 @@ def _provenance(selection: Selection, number: int) -> dict[str, Any]:
         "config_hash": origin.manifest.config_hash,
         "samples": sum(info.samples for info in origin.manifest.splits.values()),
         "taken": sum(entry.origin == number for entry in selection.entries),
-        "left_out": dict(left_out),
+        "left_out": dict(selection.left_out[number]),
         "prefix": edit.prefix,
         "config": origin.manifest.config,
         "origins": origin.manifest.origins,
@@ -143,33 +141,6 @@ def _refused(selection: Selection) -> list[dict[str, Any]]:
             if line["key"] in keys and edit.kept([line["note"]]):
                 found.append({**line, "key": edit.key(line["key"])})
     return found
-
-
-def read_refused(folder: Path) -> Iterator[dict[str, Any]]:
-    """The refused notes beside shards: at least `key`, `note`, `text` and `reasons`; none without the file.
-
-    Raises `DataError` for a line that is something else.
-    """
-    path = folder / REFUSED_NAME
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8") as file:
-        for number, text in enumerate(file, start=1):
-            line = _refused_note(text)
-            if line is None:
-                raise DataError(
-                    f"{path}, line {number}: no refused note; write the shards again, or delete that file"
-                )
-            yield line
-
-
-def _refused_note(text: str) -> dict[str, Any] | None:
-    try:
-        line = json.loads(text)
-    except ValueError:
-        return None
-    sound = isinstance(line, dict) and {"key", "note", "text", "reasons"} <= line.keys()
-    return line if sound else None
 
 
 def _write_rejects(output: Path, selection: Selection) -> None:

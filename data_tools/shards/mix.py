@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from data_tools.shards.choose import keep_where, settle_clashes, settle_conflicts, thin
+from data_tools.shards.choose import keep_where, settle_clashes, settle_conflicts, tell_doubles, thin
 from data_tools.shards.merged import finish
 from data_tools.shards.origin import open_origins, read_entries
 from data_tools.shards.repack import Edit, Selection, repack
@@ -57,6 +57,7 @@ def mix(
     settle_clashes(selection, wanted.on_clash)
     settle_conflicts(selection, wanted.drop_conflicts)
     thin(selection, wanted.thinned, wanted.weights, wanted.take, wanted.seed)
+    tell_doubles(selection)
     settings = {
         "command": "mix",
         "where": {name: list(values) for name, values in wanted.where.items()},

@@ -96,12 +96,14 @@ class Selection:
     origins: list[Origin]
     entries: list[Entry]
     edits: list[Edit]  # by origin
-    left_out: list[Counter[str]] = field(default_factory=list)  # by origin: reason -> samples
+    left_out: list[Counter[str]] = field(init=False)  # by origin: reason -> samples
+
+    def __post_init__(self) -> None:
+        self.left_out = [Counter() for _ in self.origins]
 
     def drop(self, entries: Sequence[Entry], reason: str) -> None:
         """Leave out entries, for a reason that the manifest will tell."""
         gone = set(map(id, entries))
-        self.left_out = self.left_out or [Counter() for _ in self.origins]
         for entry in entries:
             self.left_out[entry.origin][reason] += 1
         self.entries = [entry for entry in self.entries if id(entry) not in gone]

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from data_tools.shards.merged import read_refused
-from data_tools.shards.reading import OneShard, shards_of
+from data_tools.notes.audit.findings import kinds_in
+from data_tools.shards.reading import OneShard, read_refused, shards_of
 from data_tools.shards.summary import code_of
 from data_tools.workers import each
 from mmfm.data.index import CorruptSample
@@ -48,10 +48,12 @@ class NoteStats:
         if not note.audit:
             return
         self.audited += 1
-        kinds = {str(finding["kind"]) for finding in note.audit.get("findings", []) if "kind" in finding}
+        kinds = set(kinds_in(note.audit))
         self.flagged += bool(kinds)
         self.findings.update(kinds)
-        for score, value in note.audit.get("scores", {}).items():
+        for score, value in (note.audit.get("scores") or {}).items():
+            if not isinstance(value, int | float):
+                continue
             total, notes = self.scores.get(score, (0.0, 0))
             self.scores[score] = [total + value, notes + 1]
 

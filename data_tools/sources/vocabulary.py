@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
+from mmfm.records import NOT_KNOWN
 from mmfm.taxonomy import BENIGN, CLASSES, MALIGNANT, PRECANCEROUS, UNKNOWN_LABEL
-
-NOT_KNOWN = frozenset({"", "-", "?", "unknown", "unk", "nan", "none", "na", "n/a", "null", "not specified"})
 
 _SEX = {"m": "male", "f": "female", "male": "male", "female": "female", "man": "male", "woman": "female"}
 _TONE = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "-1": ""}

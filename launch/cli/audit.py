@@ -59,14 +59,14 @@ class MeasurePlanted(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
         """Print and leave."""
+        from data_tools.notes.audit.planted import ALL, measure
         from data_tools.notes.audit.planted import format as told
-        from data_tools.notes.audit.planted import measure
 
         measured = measure()
         print(told(measured))
-        short = [row for row in measured.rows if min(row.precision, row.recall) < MARK]
+        short = [row for row in measured.rows if row.half == ALL and min(row.precision, row.recall) < MARK]
         for row in short:
-            print(f"mmfm: {row.kind} ({row.half}) is below {MARK}", file=sys.stderr)
+            print(f"mmfm: {row.kind} is below {MARK}", file=sys.stderr)
         parser.exit(1 if short else 0)
 
 

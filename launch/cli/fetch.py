@@ -46,6 +46,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     if args.list:
         for entry in catalogue().values():
             how = "a person must ask for it" if entry.how == "person" else "downloaded"
+            how += ", but for what a person must ask for" if entry.steps and entry.how != "person" else ""
             print(f"{entry.name}: {entry.title}")
             print(f"  {entry.license}; {entry.size}; {how}; {entry.page}")
         return 0

@@ -67,7 +67,7 @@ class Manifest:
     dedup: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)  # of the notes: version, and their counts by name
-    # Folders of shards that the samples were copied from: name, folder, sha256 of its manifest, what was taken.
+    # Folders of shards that samples were copied from: name, folder, sha256 of its manifest, what was taken.
     origins: list[dict[str, Any]] = field(default_factory=list)
     schema: int = SCHEMA
 
@@ -120,7 +120,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(
             f"no {MANIFEST_NAME} in {path.parent}: it is no folder of shards, or writing it was interrupted "
-            "(run `mmfm data shard` again, it resumes)"
+            "(run the same command again, it resumes)"
         )
     try:
         data = json.loads(path.read_text())

@@ -53,6 +53,8 @@ def test_a_patch_sets_what_it_says_and_is_named_in_the_record(write: Write) -> N
     met, other, elsewhere = record(), record(native_class="freckle"), record(dataset="ham10000")
     assert list(apply_patches([met, other, elsewhere], [patch])) == ["patch mend (version 3): 1 rows"]
     assert (CODES[met.label], met.malignancy, met.extras) == ("NEV", "", {"patched": ["mend"]})
+    assert list(apply_patches([other], [patch])) == ["patch mend (version 3): no rows"]  # a mistake in it?
+    assert list(apply_patches([elsewhere], [patch])) == []
     assert other == record(native_class="freckle") and elsewhere == record(dataset="ham10000")
 
 
@@ -72,7 +74,8 @@ def test_a_patch_sets_what_it_says_and_is_named_in_the_record(write: Write) -> N
 )
 def test_what_a_patch_meets(write: Write, changes: dict[str, Any], met: bool) -> None:
     item = record(extras={"reference_label": "ACK"})
-    assert bool(list(apply_patches([item], load_patches([write(**changes)])))) == met
+    list(apply_patches([item], load_patches([write(**changes)])))
+    assert ("patched" in item.extras) == met
 
 
 def test_values_of_a_patch(write: Write) -> None:
@@ -93,6 +96,9 @@ def test_values_of_a_patch(write: Write) -> None:
         ({"match": None}, "lacks match or ids"),
         ({"reason": None}, "mend: lacks reason"),
         ({"why": "so"}, "why is not read"),
+        ({"ids": "ISIC_1"}, "ids must be a list"),  # not one id for each letter
+        ({"match": ["mole"]}, "match must be a mapping"),
+        ({"reason": 3}, "reason must be text"),
     ],
 )
 def test_what_is_no_patch(write: Write, changes: dict[str, Any], words: str) -> None:

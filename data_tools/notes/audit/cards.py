@@ -17,6 +17,7 @@ from data_tools.notes.audit.sites import region_of
 from mmfm.records import Note, Record
 
 BY = ("all", "class", "dataset", "sex", "age", "skin_tone", "site")  # what notes are grouped by
+OPTIONAL = ("similarity", "bert_recall", "bert_precision", "bert_f1", "supported")  # scores, if asked for
 UNKNOWN = "unknown"
 AGE_BANDS = (20, 40, 60, 80)  # years at which a band begins
 
@@ -56,6 +57,12 @@ class Group:
     near_duplicates: Share  # notes that are all but the same as another one of this name
     self_similarity: float = 0.0  # mean share of words that two of the notes have in common
     graph: float | None = None  # mean share of the findings told that the knowledge graph has for the class
+    # Means of what `audit.similarity` computes, and the share that the judge supports; None without them.
+    similarity: float | None = None
+    bert_recall: float | None = None
+    bert_precision: float | None = None
+    bert_f1: float | None = None
+    supported: float | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,7 @@ def _group(by: str, value: str, notes: list[Audited], cfg: AuditConfig) -> Group
         ),
         self_similarity=self_similarity(words),
         graph=_mean(notes, "graph"),
+        **{score: _mean(notes, score) for score in OPTIONAL},
     )
 
 

@@ -11,10 +11,12 @@ from data_tools.notes.audit.diagnosis import check_diagnosis
 from data_tools.notes.audit.duplicates import NearDuplicates
 from data_tools.notes.audit.findings import Audit, Finding
 from data_tools.notes.audit.form import check_form, repetition, words_of
+from data_tools.notes.audit.judge import check_judgement
 from data_tools.notes.audit.leak import check_leak, is_hidden
 from data_tools.notes.audit.options import check_options
 from data_tools.notes.audit.patient import check_patient
 from data_tools.notes.audit.reader import reader
+from data_tools.notes.audit.similarity import with_similarity
 from data_tools.notes.audit.truth import Truth
 from data_tools.workers import cores, each
 from mmfm.records import Note, Record
@@ -41,7 +43,8 @@ def audit_chunks(pairs: Sequence[Pair], cfg: AuditConfig, workers: int = 0) -> I
     """
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     count = workers or (1 if len(pairs) <= FEW else cores())
-    yield from each(partial(_chunk, cfg=cfg), chunks, f"auditing notes, {CHUNK} at a time", count)
+    audited = each(partial(_chunk, cfg=cfg), chunks, f"auditing notes, {CHUNK} at a time", count)
+    yield from with_similarity(chunks, audited, cfg.encoder) if cfg.encoder and chunks else audited
 
 
 def audit_note(record: Record, note: Note, cfg: AuditConfig) -> Audit:
@@ -56,6 +59,8 @@ def audit_note(record: Record, note: Note, cfg: AuditConfig) -> Audit:
     findings += check_options(note.strategy.partition("-")[0], note.text, mentions, truth)
     if is_hidden(note.strategy, cfg):
         findings += check_leak(mentions, truth)
+    judged, judgement = check_judgement(note)
+    findings += judged
     told, given = recall(record, note, mentions, truth)
     supported, statements = precision(mentions, truth)
     known, findings_told = agreement(record, mentions)
@@ -67,6 +72,7 @@ def audit_note(record: Record, note: Note, cfg: AuditConfig) -> Audit:
         **({"recall": told / given} if given else {}),
         **({"graph": known / findings_told} if findings_told else {}),
         **({"precision": supported / statements} if statements else {}),
+        **judgement,
     }
     return Audit(sorted(findings, key=lambda finding: finding.start), scores)
 

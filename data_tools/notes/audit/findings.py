@@ -20,7 +20,9 @@ KINDS = (
     "repetition",
     "near_duplicate",
     "empty",
+    "judge",  # a language model that was asked finds it unsupported
 )
+SHORTFALLS = ("recall", "precision", "similarity")  # reasons for a refusal that are no findings
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Audit:
     supported), `graph` (share of the findings told that the knowledge graph has for the class), each missing
     where there is nothing to count; `facts` and `statements`, what they count;
     `words`; `repetition` (share of repeated word sequences); `near_duplicates` (other notes of the same
-    name that are all but the same).
+    name that are all but the same). With `audit.encoder` those of `audit.similarity`; with `audit.judge`
+    `supported`, 1 where the judge finds the note supported, else 0.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -61,8 +64,14 @@ class Audit:
         return cls([Finding(**finding) for finding in data.get("findings", [])], dict(data.get("scores", {})))
 
 
+def kinds_in(stored: dict[str, Any]) -> list[str]:
+    """Kinds of the findings of a stored audit, one for each; whichever version stored it."""
+    found = stored.get("findings") or []
+    return [str(each["kind"]) for each in found if isinstance(each, dict) and "kind" in each]
+
+
 def refusals(audit: Audit, name: str, cfg: AuditConfig) -> list[str]:
-    """Why the note `name` ("L1-medgemma") is not packed, as kinds of finding, "recall" or "precision".
+    """Why the note `name` ("L1-medgemma") is not packed, as kinds of finding and `SHORTFALLS`.
 
     Empty: it is packed. Each reason once, in the order of `KINDS`.
     """
@@ -75,4 +84,6 @@ def refusals(audit: Audit, name: str, cfg: AuditConfig) -> list[str]:
         reasons.append("recall")
     if audit.scores.get("precision", 1.0) < cfg.min_precision:
         reasons.append("precision")
+    if cfg.min_similarity and audit.scores.get("similarity", 1.0) < cfg.min_similarity:
+        reasons.append("similarity")
     return reasons

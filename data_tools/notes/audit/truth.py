@@ -44,7 +44,7 @@ class Truth:
     def of(cls, record: Record, note: Note) -> Truth:
         """The truth for `note`. What the record says goes before what the writer was told at the time."""
         facts = given(record)
-        drawn = () if note.strategy.partition("-")[0] == CONTROL else tuple(_drawn(note.provenance))
+        drawn = drawn_facts(note)
         named = [
             mention
             for name in ("native_class", "subclass", "matched_subclass")
@@ -75,6 +75,11 @@ class Truth:
         site = site_named(self.facts.get("site", ""))
         mentioned = [each.concept.name for each in self.mentions if each.concept.kind == "site"]
         return [name for name in ([site.name] if site else []) + mentioned if name in SITES]
+
+
+def drawn_facts(note: Note) -> tuple[str, ...]:
+    """What the writer of a note was told beyond the given facts, as texts: those from the knowledge graph."""
+    return () if note.strategy.partition("-")[0] == CONTROL else tuple(_drawn(note.provenance))
 
 
 def _said(mention: Mention) -> tuple[str, str, str]:

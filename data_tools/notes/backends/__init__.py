@@ -43,6 +43,9 @@ class Failure:
     kind: str
     detail: str
     tries: int = 1
+    tokens_in: int = 0  # a refusal is paid for as well
+    tokens_out: int = 0
+    cost: float = 0.0
 
 
 class Backend(Protocol):

@@ -30,6 +30,8 @@ class ServerBackend:
         if not cfg.model:
             raise ConfigError("a writer has no model: set `model` to the name that the server gives it")
         server = cfg.server
+        if server.url and not server.url.startswith(("http://", "https://")):
+            raise ConfigError(f"server.url={server.url} must begin with http:// or https://")
         if server.budget and not (server.price_in or server.price_out):
             raise ConfigError(
                 f"server.budget={server.budget:g} has no effect without prices: set `server.price_in` and "
@@ -82,12 +84,14 @@ def _exchange(session: Session, requests: Iterator[Request], room: int) -> Itera
 
 
 def _key(cfg: WriterConfig) -> str:
-    key = os.environ.get(cfg.server.key_variable, "")
+    key = os.environ.get(cfg.server.key_variable, "").strip()  # of a file, it ends in a new line
     if not key and not cfg.server.url:
         raise UserError(
             f"the environment variable {cfg.server.key_variable} holds no key: set it, or `server.url` for "
             "another server than OpenAI's"
         )
+    if not (key.isascii() and key.isprintable()):  # the client's error would show it
+        raise ConfigError(f"the environment variable {cfg.server.key_variable} holds what cannot be a key")
     return key or "none"  # the client wants one; servers of one's own do not look at it
 
 

@@ -34,7 +34,7 @@ def read_completion(body: Any, characters_in: int) -> Completion | Problem:
     message = getattr(choice, "message", None)
     content = getattr(message, "content", None)
     if message is None or not (content is None or isinstance(content, str)):
-        return Problem("garbage", "the answer has no message", "again", server=True)
+        return Problem("garbage", f"the answer has no message{_said(body)}", "again", server=True)
     text, finish = content or "", getattr(choice, "finish_reason", None) or "stop"
     usage = getattr(body, "usage", None)
     tokens_in = getattr(usage, "prompt_tokens", None)
@@ -51,6 +51,13 @@ def read_completion(body: Any, characters_in: int) -> Completion | Problem:
         counted=counted,
         problem=_problem(text, finish, getattr(message, "refusal", None)),
     )
+
+
+def _said(body: Any) -> str:
+    """Some gateways tell an error with the status of success."""
+    error = getattr(body, "error", None)
+    said = error.get("message") if isinstance(error, dict) else error
+    return f": {' '.join(said.split())[:500]}" if isinstance(said, str) else ""
 
 
 def _problem(text: str, finish: str, refusal: Any) -> Problem | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from data_tools.config import WriterConfig
@@ -20,6 +21,7 @@ from data_tools.notes.backends.server_limits import Bucket
 from mmfm.progress import say
 
 OPENAI = "https://api.openai.com/v1"
+SHORTEST_KEY = 8  # characters; what is shorter is a word such as "none", which a message may hold
 
 
 class Client:
@@ -71,7 +73,7 @@ class Client:
                 body = await self._openai.chat.completions.create(**asked)
             return read_completion(body, characters)
         except Exception as error:
-            return judge(error, self._cfg)
+            return _without_key(judge(error, self._cfg), self._openai.api_key)
         finally:
             self.under_way.discard(task)
 
@@ -87,3 +89,8 @@ class Client:
             self._uncounted_told = True
             where, length = self._cfg.server.url or "OpenAI", CHARACTERS_PER_TOKEN
             say(f"{where} does not say how many tokens it used: they are taken for {length} characters each")
+
+
+def _without_key(problem: Problem, key: str) -> Problem:
+    """Some servers repeat the key that they refuse: it must not get into logs and stores."""
+    return replace(problem, detail=problem.detail.replace(key, "***")) if len(key) >= SHORTEST_KEY else problem

@@ -83,7 +83,7 @@ class Session:
             task.cancel()
 
     def _finished(self, task: asyncio.Task[Answer | Failure | None]) -> None:
-        """Put the outcome of a request. A callback comes even for a task that is cancelled before it starts."""
+        """Put the outcome of a request: here, as a task that is cancelled before it starts runs no line."""
         self._tasks.discard(task)
         self.outcomes.put(None if task.cancelled() else task.exception() or task.result())
 
@@ -108,7 +108,7 @@ class Session:
             empty += problem.kind == "empty"
             last = tries > self._cfg.server.retries or empty >= EMPTY_TRIES
             if problem.course == "fail" or (last and not self.ending):
-                return Failure(request.key, problem.kind, problem.detail, tries)
+                return _failure(request.key, problem, result, cost, tries)
             if self.ending:
                 return None
             self._retried[problem.kind] += 1
@@ -158,6 +158,12 @@ def _answer(key: str, result: Completion, cost: float, seconds: float, tries: in
         seconds=seconds,
         tries=tries,
     )
+
+
+def _failure(key: str, problem: Problem, result: Completion | Problem, cost: float, tries: int) -> Failure:
+    """The failure of the last try; `cost` is that of all."""
+    tokens = (result.tokens_in, result.tokens_out) if isinstance(result, Completion) else (0, 0)
+    return Failure(key, problem.kind, problem.detail, tries, *tokens, cost)
 
 
 def _wait(tries: int, after: float) -> float:

@@ -23,7 +23,8 @@ def draw(record: Record, cfg: GraphConfig, graph: Knowledge | None = None) -> di
 
     At least one finding where there is one, of the other kinds any number up to the most that `cfg` allows.
     A pure function of the record, `cfg.seed` and the graph: each fact has its own number, a hash, so that a
-    new edge leaves the order of the others as it is. Empty where the record does not tell its class.
+    new edge leaves the order of the others as it is. Empty where
+    `Knowledge.disease_of` finds no disease.
     """
     graph = graph or knowledge()
     disease = graph.disease_of(record)

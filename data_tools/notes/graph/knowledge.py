@@ -12,8 +12,8 @@ import networkx as nx
 import yaml
 
 from mmfm.errors import DataError
-from mmfm.records import Record
-from mmfm.taxonomy import CLASSES, SUBCLASSES, UNKNOWN_LABEL, subclass_of
+from mmfm.records import NOT_KNOWN, Record
+from mmfm.taxonomy import CLASSES, MALIGNANT, SUBCLASSES, UNKNOWN_LABEL, subclass_of
 
 FILE = Path(__file__).with_suffix(".yaml")
 # Relations of a disease, and the kind of what stands at their other end.
@@ -44,6 +44,7 @@ class Edge:
     age: tuple[float, float] | None = None  # years, both ends included
     sex: str = ""
     sites: tuple[str, ...] = ()
+    of: tuple[str, ...] = ()  # kinds of the disease, in plain words
 
     @property
     def kind(self) -> str:
@@ -51,7 +52,13 @@ class Edge:
         return RELATIONS[self.relation]
 
     def holds_for(self, record: Record, sites: tuple[str, ...]) -> bool:
-        """Whether its conditions are met; one that the record does not tell is not. `sites`: its site."""
+        """Whether its conditions are met. `sites`: the record's site.
+
+        A condition on age, sex or site that the record does not tell is not met; one on the kind of the
+        disease is met where the record names no kind.
+        """
+        if self.of and record.subclass.lower() not in (*self.of, *NOT_KNOWN, self.disease.lower()):
+            return False
         if self.age and (record.age is None or not self.age[0] <= record.age <= self.age[1]):
             return False
         if self.sex and record.sex != self.sex:
@@ -119,7 +126,14 @@ class Knowledge:
         return [statement for _, _, statement in found if statement is not None]
 
     def disease_of(self, record: Record) -> str | None:
-        """The disease of a record, as exactly as it tells; None where it does not tell a class either."""
+        """The disease of a record, as exactly as it tells; None where it does not tell a class either.
+
+        None as well for a malignant lesion of a class that is not: what the graph holds of vascular lesions
+        is not true of a Kaposi sarcoma.
+        """
+        usual = CLASSES[record.label].malignancy if record.label != UNKNOWN_LABEL else MALIGNANT
+        if record.malignancy == MALIGNANT != usual:
+            return None
         for words in (record.matched_subclass, record.subclass):
             subclass = subclass_of(words)
             if subclass is not None and record.label in (subclass.label, UNKNOWN_LABEL):
@@ -212,7 +226,7 @@ def _edge(
     _need_node(graph, where, fact, RELATIONS[relation])
     for site in said.get("sites", ()):
         _need_node(graph, where, site, "site")
-    unknown = set(said) - {"weight", "source", "age", "sex", "sites"}
+    unknown = set(said) - {"weight", "source", "age", "sex", "sites", "of"}
     if unknown or said.get("weight") not in grades or said.get("sex", "") not in SEXES:
         raise DataError(f"{where}: cannot understand {dict(said)}")
     age = tuple(said["age"]) if "age" in said else None
@@ -220,8 +234,9 @@ def _edge(
         raise DataError(f"{where}: age {list(age)} must be [least, greatest]")
     grade = said["weight"]
     sites = tuple(said.get("sites", ()))
+    of = tuple(said.get("of", ()))
     source = said.get("source", "")
-    return Edge(disease, relation, fact, grade, grades[grade], source, age, said.get("sex", ""), sites)
+    return Edge(disease, relation, fact, grade, grades[grade], source, age, said.get("sex", ""), sites, of)
 
 
 def _need_node(graph: nx.MultiDiGraph, where: str, name: str, kind: str) -> None:

@@ -80,6 +80,7 @@ def _conditions(edge: Edge) -> str:
         parts.append(f"aged {edge.age[0]:g} to {edge.age[1]:g}")
     parts += [edge.sex] if edge.sex else []
     parts += [f"at {', '.join(edge.sites)}"] if edge.sites else []
+    parts += [f"of {', '.join(edge.of)}"] if edge.of else []
     return f"  ({'; '.join(parts)})" if parts else ""
 
 

@@ -12,6 +12,7 @@ from data_tools.notes.strategy import UnusableAnswerError
 FENCE = re.compile(r"^```\w*\s*(.*?)\s*(?:```)?$", re.DOTALL)
 MARKDOWN = re.compile(r"\*\*|__|`|^\s{0,3}#{1,6}\s+|^\s*[-*•]\s+", re.MULTILINE)
 LETTER = re.compile(r"(?:^|(?<=[\s;.]))([A-F])[).:]\s+")
+BRACKETED = re.compile(r"(?:^|(?<=[\s;.]))([A-F])\)\s+")  # as it was asked; "vitamin D. " is none
 BRACE = re.compile(r"\{")
 MOST_BRACES = 50  # that are tried as the beginning of a JSON object
 THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
@@ -23,7 +24,7 @@ def plain_text(answer: str) -> str:
     Raises `UnusableAnswerError` where no word is left.
     """
     text = " ".join(MARKDOWN.sub("", unfenced(answer)).split())
-    if len(text) > 1 and text[0] == text[-1] == '"':
+    if text.count('"') == 2 and text[0] == text[-1] == '"':
         text = text[1:-1].strip()
     if not re.search(r"[^\W\d_]{2}", text):
         raise UnusableAnswerError("the answer holds no words")
@@ -59,8 +60,11 @@ def lettered(answer: str, letters: str) -> dict[str, str]:
     nothing behind it, or is out of order.
     """
     text = MARKDOWN.sub("", unfenced(answer))
-    found = [match for match in LETTER.finditer(text) if match[1] in letters]
-    names = "".join(match[1] for match in found)
+    for pattern in (BRACKETED, LETTER):
+        found = [match for match in pattern.finditer(text) if match[1] in letters]
+        names = "".join(match[1] for match in found)
+        if names == letters:
+            break
     if names != letters:
         raise UnusableAnswerError(f"the answer has the sections {names or 'none'} where {letters} are asked")
     ends = [*(match.start() for match in found[1:]), len(text)]

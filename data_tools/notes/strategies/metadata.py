@@ -78,14 +78,14 @@ NAMING: Wordings = (
         ),
     ),
 )
-MORPHOLOGY: Wordings = (
+DESCRIPTION: Wordings = (
     (
         ("description",),
         (
             "{description}",
-            "Appearance: {description}",
-            "On inspection: {description}",
-            "Morphology: {description}",
+            "Description: {description}",
+            "As described: {description}",
+            "Described as follows: {description}",
         ),
     ),
 )
@@ -117,7 +117,7 @@ BACKGROUND: Wordings = (
 SENTENCES: Sentences = (
     ("diagnosis", DIAGNOSIS),
     ("naming", NAMING),
-    ("morphology", MORPHOLOGY),
+    ("description", DESCRIPTION),
     ("patient", PATIENT),
     ("background", BACKGROUND),
 )

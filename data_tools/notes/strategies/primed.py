@@ -98,9 +98,8 @@ class PrimedNote(AskedStrategy):
         facts = self.facts(record, settings)
         phrases = facts_of(record)
         phrases |= {PHRASES[kind]: listed(facts[kind]) for kind in PHRASES if kind in facts}
-        disease = knowledge().disease_of(record)
-        if disease is not None and not {"patient", "place", "tone", "confirmation"} & set(phrases):
-            phrases["code"] = knowledge().icd10_of(disease)
+        if not {"patient", "place", "tone", "confirmation"} & set(phrases):
+            phrases |= _code(record)
         text, choices = compose(SENTENCES, phrases, record.key)
         provenance = {
             "backend": "template",
@@ -125,3 +124,11 @@ class PrimedNote(AskedStrategy):
             "typical": {kind: facts[kind] for kind in PHRASES if kind in facts},
             "examples": settings.examples,
         }
+
+
+def _code(record: Record) -> dict[str, str]:
+    """The ICD-10 code, unless a subclass is told that the graph does not hold: it may have another code."""
+    disease = knowledge().disease_of(record)
+    if disease is None or knowledge().find(given(record).get("subclass", disease)) != disease:
+        return {}
+    return {"code": knowledge().icd10_of(disease)}

@@ -21,21 +21,29 @@ class ShuffledNote(TemplateStrategy):
     """Strategy R. Its notes need those of other records: `shuffled` makes them, `write` does not."""
 
     name = NAME
-    version = "1"
+    version = "2"
     label: Label = "guessed"  # it tells a class, that of the other lesion
 
 
 def shuffled(
-    records: Sequence[Record], notes: Sequence[Mapping[str, Note]], seed: int = 0
+    records: Sequence[Record],
+    notes: Sequence[Mapping[str, Note]],
+    seed: int = 0,
+    splits: Sequence[str] | None = None,
 ) -> list[Note | None]:
     """For each record a note of another lesion, drawn evenly over records, then over their notes.
 
-    A pure function of the set of records with their notes, and of `seed`: their order does not matter. None
-    where no other lesion has a note.
+    With `splits` that of a lesion of the same split: what is trained on must not tell what is tested. A pure
+    function of the set of records with their notes and splits, and of `seed`: their order does not matter.
+    None where no other lesion has a note.
     """
-    order = sorted(range(len(records)), key=lambda number: records[number].key)
-    donors = [number for number in order if any(name != NAME for name in notes[number])]
-    return [_deal(record, records, notes, donors, seed) for record in records]
+    of = splits if splits is not None else [""] * len(records)
+    donors: dict[str, list[int]] = {split: [] for split in of}
+    for number in sorted(range(len(records)), key=lambda number: records[number].key):
+        if any(name != NAME for name in notes[number]):
+            donors[of[number]].append(number)
+    pairs = zip(records, of, strict=True)
+    return [_deal(record, records, notes, donors[split], seed) for record, split in pairs]
 
 
 def _deal(

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,17 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 from PIL import Image
 from tiny_shards import jpeg, write_tiny
 
-from data_tools.browse import make_server
+from data_tools.browse import browse, make_server
 from data_tools.browse.pages import Pages
 from data_tools.browse.pictures import SIDE, Pictures
 from data_tools.browse.select import Selector
-from data_tools.browse.table import Table
+from data_tools.browse.table import Rows, Table
+from data_tools.shards.reading import OneShard
 from mmfm.data.index import Split
 from mmfm.errors import ConfigError, DataError
 from mmfm.records import Note, Record
@@ -238,13 +240,16 @@ def test_a_page_may_run_and_load_nothing_of_others(site: str) -> None:
         "/api/sample?key=%00",
         "/templates/browse.js",
         "/[",
-        "http://[",
     ],
 )
 def test_nothing_but_the_shards_comes_out(site: str, path: str) -> None:
     answer = raw(site, path)
     assert answer.status == 404
     assert b"root:" not in answer.read()
+
+
+def test_an_address_that_is_none_has_an_answer(site: str) -> None:
+    assert raw(site, "http://[", urlsplit(site).netloc).status == 404
 
 
 def test_a_foreign_name_is_refused(site: str) -> None:
@@ -293,6 +298,19 @@ def test_audits_of_another_shape_do_no_harm(tmp_path: Path, serve: Callable[[Pat
     assert ask(site, "finding=novel")["total"] == 1
 
 
+def test_notes_are_let_go_of_shard_by_shard(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def each(work: Callable[[OneShard], Rows], jobs: list[OneShard], *_: Any) -> Iterator[Rows]:
+        for job in jobs:
+            rows = work(job)
+            assert rows.text != []
+            yield rows
+            assert rows.text == []  # before the next is read: all together would not fit
+
+    monkeypatch.setattr("data_tools.browse.table.each", each)
+    table = Table(shards)
+    assert np.count_nonzero(table.texts.mask("surely a derma")) == 1  # a refused note
+
+
 def test_folders_that_cannot_be_shown(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder of shards"):
         make_server(tmp_path / "nowhere")
@@ -317,6 +335,20 @@ def test_every_choice_of_a_filter_leads_to_as_many_samples_as_it_says(shards: Pa
         for name in ("split", "dataset", "label", "subclass", "sex", "note", "finding"):
             for choice in pages.choices(view, name):
                 assert selector.total(view.but(**{name: choice.value})) == choice.samples
+
+
+def test_the_page_is_served_while_a_browser_holds_on(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = make_server(shards, workers=1)
+    monkeypatch.setattr("data_tools.browse.server.make_server", lambda *_: server)
+    shown = []
+
+    def read_in_the_terminal(url: str) -> None:
+        shown.append(get(url))
+        server.shutdown()
+
+    monkeypatch.setattr("webbrowser.open", read_in_the_terminal)
+    browse(shards, "127.0.0.1", 0, open_browser=True)
+    assert shown
 
 
 def test_ctrl_c_ends_it_cleanly(shards: Path) -> None:

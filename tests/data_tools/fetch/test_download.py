@@ -124,6 +124,15 @@ def test_a_full_disk_is_told_before(site: Any, tmp_path: Path, monkeypatch: pyte
         get(site.publish("f", BODY), tmp_path / "f")
 
 
+def test_a_disk_that_fills_up(site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DataError, match=r"f\.part cannot be written: No space left"):
+        get(site.publish("f", BODY), tmp_path / "f")
+
+
 @given(cuts=st.lists(st.integers(1, 4000), max_size=6), ranges=st.booleans())
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_cut_the_bytes_are_right(

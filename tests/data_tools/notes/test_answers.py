@@ -158,3 +158,11 @@ def test_the_closed_list_has_each_subclass_below_its_class() -> None:
     assert listed["melanoma"] == ["lentigo maligna"]
     assert listed["vascular lesion"] == []
     assert sum(map(len, listed.values())) == sum(one.name not in NAMES for one in SUBCLASSES)
+
+
+def test_letters_and_quotes_within_sentences_are_left_alone() -> None:
+    listed_ = REPORT_TEXT.replace("A malignant melanoma.", "A malignant melanoma, grade B. Vitamin D. helps.")
+    assert read("L1", listed_) == listed_
+    assert read("L1", REPORT_TEXT.replace(")", ".")) == REPORT_TEXT  # not as it was asked
+    assert read("L2", '"A lesion."') == "A lesion."
+    assert read("L2", '"Dark" in part, elsewhere "light"') == '"Dark" in part, elsewhere "light"'

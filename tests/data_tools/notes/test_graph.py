@@ -24,8 +24,9 @@ from data_tools.notes.graph import (
     names,
     words,
 )
-from data_tools.notes.graph.knowledge import FILE, read_knowledge
+from data_tools.notes.graph.knowledge import FILE, Edge, read_knowledge
 from data_tools.notes.graph.printing import describe
+from data_tools.sources.diagnosis import diagnosis_of
 from mmfm.errors import ConfigError, DataError
 from mmfm.records import Record
 from mmfm.taxonomy import CLASSES, NAMES, SUBCLASSES, label_of
@@ -180,6 +181,31 @@ def test_conditions_that_the_record_does_not_tell_are_not_met() -> None:
     assert ever(replace(vascular, age=1), "drug") == {"propranolol", "timolol"}
     assert "parallel ridge pattern" not in ever(replace(MELANOMA, site="back"), "finding")
     assert "parallel ridge pattern" in ever(replace(MELANOMA, site="palm or sole"), "finding")
+
+
+def test_what_holds_for_one_kind_of_a_disease_is_not_drawn_for_another() -> None:
+    cfg = GraphConfig(findings=9, symptoms=9, risks=9, drugs=9)
+
+    def ever(subclass: str, label: str = "VASC") -> set[str]:
+        records = (Record("a", str(n), "", label=label_of(label), subclass=subclass) for n in range(60))
+        return {fact for one in records for facts in draw(one, cfg).values() for fact in facts}
+
+    assert {"red lacunae", "white rail lines", "whitish veil"} <= ever("") & ever("Vascular lesion")
+    assert {"white rail lines", "rapid growth"} <= ever("Pyogenic granuloma")
+    assert not {"red lacunae", "whitish veil"} & ever("Pyogenic granuloma")
+    assert "white collarette" not in ever("cherry hemangioma") and "red lacunae" in ever("cherry hemangioma")
+    assert not ever("spider angioma")  # of which the graph knows that it comes with pregnancy, and no more
+    assert "pembrolizumab" in ever("nodular melanoma", "MEL") & ever("melanoma", "MEL")
+    assert "pembrolizumab" not in ever("melanoma in situ", "MEL")
+
+
+def test_kinds_of_a_disease_are_those_that_sources_name() -> None:
+    subclasses = {diagnosis_of(of).subclass for edge in _statements() for of in edge.of}
+    assert subclasses == {of for edge in _statements() for of in edge.of}
+
+
+def _statements() -> list[Edge]:
+    return [edge for disease in names("disease") for edge in GRAPH.statements(disease)]
 
 
 def first_findings(cfg: GraphConfig) -> Counter[str]:

@@ -15,7 +15,9 @@ from data_tools.notes.strategy import Prompt
 from mmfm.errors import ConfigError, DataError
 
 PROMPT = Prompt("L1", "1", "You are.", "Describe.", image=True)
+FORM = replace(PROMPT, schema={"type": "object"})
 WRITER = WriterConfig(model="m")
+LOCAL = replace(WRITER, backend="local")
 LONG_AGO = 1_500_000_000
 
 
@@ -34,16 +36,18 @@ def test_all_that_decides_the_answer_changes_the_key() -> None:
         key(image="j"),
         key(prompt=replace(PROMPT, system="You were.")),
         key(prompt=replace(PROMPT, user="Describe!")),
-        key(prompt=replace(PROMPT, schema={"type": "object"})),
+        key(prompt=FORM),
         key(prompt=replace(PROMPT, image=False)),
         key(model="n"),
-        key(writer=replace(WRITER, backend="local")),
+        key(writer=LOCAL),
         key(writer=replace(WRITER, temperature=0.0)),
         key(writer=replace(WRITER, top_p=0.9)),
         key(writer=replace(WRITER, max_tokens=10)),
         key(writer=replace(WRITER, seed=1)),
         key(writer=replace(WRITER, image_side=256)),
         key(writer=replace(WRITER, server=ServerConfig(image_detail="low"))),
+        key(writer=replace(LOCAL, local=LocalModelConfig(dtype="bfloat16"))),
+        key(prompt=FORM, writer=replace(WRITER, server=ServerConfig(structured="off"))),
         key(prepare=PrepareConfig(hair=True)),
         key(prepare=PrepareConfig(lesion=True)),
         key(prepare=PrepareConfig(lesion=True, margin=0.5)),
@@ -63,6 +67,10 @@ def test_how_and_how_fast_it_is_asked_does_not() -> None:
         local=LocalModelConfig(batch=1, processes=3),
     )
     assert key(writer=writer, prepare=PrepareConfig(max_pixels=5)) == key()
+    free = replace(WRITER, server=ServerConfig(structured="off"))
+    assert key(writer=free) == key()  # where the answer has no form
+    insisting = replace(WRITER, server=ServerConfig(structured="on"))
+    assert key(prompt=FORM, writer=insisting) == key(prompt=FORM)
     blind = replace(PROMPT, image=False)
     assert key(prompt=blind, writer=replace(WRITER, image_side=256)) == key(prompt=blind)
     assert key(prompt=replace(PROMPT, facts={"age": "80"}, version="2")) == key()

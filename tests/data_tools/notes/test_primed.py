@@ -51,7 +51,7 @@ def test_every_drawn_and_given_fact_is_told(record: Record, graph: GraphConfig) 
             assert ("Fitzpatrick type IV" if name == "skin_tone" else word) in note.text
     assert not re.search(r"[{}]|\(\)|  | [.,;]|\.\.|None|\bunknown", note.text)
     sentences = re.findall(r"\.(?: |$)", note.text)
-    assert 3 <= len(sentences) <= (6 if graph.drugs else 5)
+    assert (3 if "finding" in facts else 1) <= len(sentences) <= (6 if graph.drugs else 5)
     assert all(part[0].isupper() for part in re.split(r"(?<=\.) ", note.text))
 
 
@@ -78,6 +78,18 @@ def test_a_lesion_of_unknown_class_gets_no_facts() -> None:
     note = write_notes(Record("a", "0", "clinical", malignancy="benign", site="ear"), ["K"])["K"]
     assert set(note.provenance["facts"]) == {"malignancy", "site"}
     assert "benign" in note.text and "on the ear" in note.text
+
+
+def test_what_the_graph_holds_of_another_disease_is_not_told() -> None:
+    kaposi = Record("a", "0", "clinical", label=3, subclass="Kaposi sarcoma", malignancy="malignant")
+    note = write_notes(kaposi, ["K"])["K"]
+    assert set(note.provenance["facts"]) == {"class", "subclass", "malignancy"}
+    assert "D18" not in note.text  # that of a hemangioma
+    codes = {"melanoma in situ": False, "lentigo maligna melanoma": False, "lentigo maligna": True, "": True}
+    bare = Settings(graph=GraphConfig(symptoms=0, risks=0))
+    for subclass, told in codes.items():
+        text = write_notes(Record("a", "0", "clinical", label=6, subclass=subclass), ["K"], bare)["K"].text
+        assert bool(re.search(r"ICD-10", text)) == told, subclass
 
 
 def test_a_model_is_given_the_same_facts_and_no_picture() -> None:

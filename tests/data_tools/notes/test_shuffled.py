@@ -51,6 +51,15 @@ def test_records_and_notes_are_drawn_evenly() -> None:
     assert shuffled(records, notes, seed=1) != shuffled(records, notes, seed=2)
 
 
+def test_with_splits_a_note_comes_from_the_own_split() -> None:
+    records, notes = samples(60)
+    splits = [("train", "val", "test", "")[number % 4] for number in range(60)]
+    split_of = {record.key: split for record, split in zip(records, splits, strict=True)}
+    dealt = shuffled(records, notes, splits=splits)
+    assert [note and split_of[note.provenance["of"]] for note in dealt] == splits
+    assert any(one != other for one, other in zip(dealt, shuffled(records, notes), strict=True))
+
+
 def test_its_own_notes_are_not_dealt_again() -> None:
     records, notes = samples(3)
     for own in notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -195,6 +196,56 @@ def test_a_disk_that_takes_no_more_is_said_and_nothing_follows_the_torn_line(
         writer.append({"n": 3})
     with pytest.raises(DataError):
         writer.close()
+
+
+def test_names_of_new_folders_are_flushed_and_a_file_system_may_not_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed, fsync = [], os.fsync
+
+    def seen(file: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{file}").resolve())
+        if flushed[-1].is_dir():
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    with NoteStore(tmp_path / "runs" / "new") as store:
+        store.append(entry("a"))
+    notes = tmp_path / "runs" / "new" / NOTES
+    assert set(flushed[:-1]) == {notes, *list(notes.parents)[:3]} and flushed[-1].parent == notes
+
+
+def test_a_folder_that_takes_no_notes_is_known_before_the_first(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DataError, match="file: notes cannot be written there: Not a directory"):
+        NoteStore(tmp_path / "file").check_writable()
+    NoteStore(tmp_path / "new").check_writable()
+    assert not files(tmp_path / "new")
+
+
+def test_any_error_of_the_writing_thread_reaches_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(file: int, data: bytes) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(os, "write", failing)
+    writer = LineWriter(tmp_path)
+    writer.append({"n": 1})
+    with pytest.raises(DataError, match=r"cannot be written: MemoryError\(\)"):
+        writer.flush()
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    with NoteStore(tmp_path) as store:
+        store.append(entry("a"))
+        store.flush()
+        store.refresh()
+        (path,) = files(tmp_path)
+        path.unlink()
+        with pytest.raises(DataError, match=f"{path.name} was there and is gone"):
+            store.get("a")
 
 
 CHILD = """

@@ -172,13 +172,16 @@ def test_the_file_for_later_stages_changes_with_the_notes_alone(recipe: Recipe, 
     model.rule = lambda request: Failure(request.key, "refused", "") if request.key < "8" else agree(request)
     write_notes(cfg)
     first = written_path(cfg).read_text()
-    write_notes(recipe("writers.default.retry_failed=false", "pack.workers=3"))
+    later = recipe("writers.default.retry_failed=false", "pack.workers=3")
+    assert written_path(later) == written_path(cfg)
+    write_notes(later)
     assert written_path(cfg).read_text() == first
     model.rule = agree
     write_notes(cfg)
     assert json.loads(written_path(cfg).read_text())["notes"] == {"S2": {"notes": 24, "asked": 24}}
     assert written_path(cfg).read_text() != first
-    assert written_path(cfg) == written_path(recipe("output=elsewhere", "tasks=4"))
+    faster = "writers.default.server.concurrency=3"
+    assert written_path(cfg) == written_path(recipe("output=elsewhere", "tasks=4", faster))
     assert written_path(cfg) != written_path(recipe("notes=[S1]"))
 
 
@@ -227,6 +230,38 @@ def test_what_another_process_writes_meanwhile_is_not_asked_for(
     assert (len(model.asked), len(other.asked)) == (1, 24)
     assert summary.written == 1 and summary.there == 23
     assert len(list(NoteStore(cfg.store).entries())) == 24
+
+
+def test_two_processes_go_through_the_lesions_of_a_server_in_different_orders(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they would ask for the same at the same time, from the first to the last."""
+
+    def orders(*words: str) -> list[list[str]]:
+        cfg, asked = recipe("notes=[S1,S2]", *words), []
+        for run in "123":
+            model = FakeBackend()
+            monkeypatch.setattr(writing, "backend_of", lambda writer, prepare, model=model: model)
+            write_notes(replace(cfg, store=f"{cfg.store}{run}{len(words)}"))
+            asked.append([request.key for request in model.asked])
+            pictures = [request.image for request in model.asked]
+            assert pictures[::2] == pictures[1::2]  # all notes of a lesion one after the other
+        return asked
+
+    one, two, three = orders()
+    assert one != two != three and sorted(one) == sorted(two) == sorted(three)
+    one, two, three = orders("writers.default.backend=local", f"writers.default.model={RECIPE.parent}")
+    assert one == two == three  # its batches decide what is sampled
+
+
+def test_a_store_that_takes_no_notes_is_said_before_anything_is_asked(
+    recipe: Recipe, fake: Fake, tmp_path: Path
+) -> None:
+    model = fake()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DataError, match="notes cannot be written there"):
+        write_notes(recipe(f"store={tmp_path / 'file'}"))
+    assert not model.asked
 
 
 def test_a_run_without_a_single_note_says_why(recipe: Recipe, fake: Fake) -> None:

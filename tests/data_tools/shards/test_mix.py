@@ -125,6 +125,17 @@ def test_the_same_picture_is_not_doubled_under_a_new_name(tmp_path: Path) -> Non
         mixed(tmp_path, folders, on_clash="prefix")
 
 
+def test_the_same_picture_under_another_key_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = {key: jpeg(5) for key in ("x-1", "x-2", "y-1")} | {"x-3": jpeg(6), "x-4": jpeg(6)}
+    write_tiny(tmp_path / "a", {"train": [record("x", str(i)) for i in range(1, 5)]}, images=images)
+    write_tiny(tmp_path / "b", {"train": [record("y", "1")]}, images=images)
+    mixed(tmp_path, [tmp_path / "a", tmp_path / "b"])
+    assert len(keys_of(tmp_path / "new")) == 5
+    assert "\n1 pictures are in several folders" in "\n" + capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("facts", "what"),
     [({"lesion_id": "L7"}, "lesion L7"), ({"patient_id": "P7"}, "patient P7"), ({}, "one picture")],
@@ -193,6 +204,7 @@ def test_shares_thin_out_training_alone(tmp_path: Path) -> None:
     [
         ({"where": {"colour": ["red"]}}, "cannot be chosen by 'colour': one of label"),
         ({"where": {"label": ["XYZ"]}}, "unknown class 'XYZ': one of BEK"),
+        ({"where": {"label": ["MEL"]}}, r"no sample has label=MEL\. There are: BEK$"),
         ({"where": {"sex": ["other"]}}, "no sample has sex=other. There are: unknown"),
         ({"thinned": ("trian",), "take": {"a": 0}}, "no split 'trian': one of train, val, test"),
         ({"notes": ("Q",)}, "no folder has notes 'Q'. There are: none"),

@@ -87,6 +87,21 @@ def records(output: Path) -> Iterator[Record]:
             yield from (split.read_record(sample) for sample in range(len(split)))
 
 
+def test_the_control_comes_from_a_lesion_of_the_same_split(noted: Callable[..., ShardsConfig]) -> None:
+    config = noted(notes=["M", "R"], audit=AuditConfig(enabled=False))
+    shard(config)
+    output = Path(config.output)
+    split_of = {
+        split.read_record(sample).key: name
+        for name, info in Manifest.read(output).splits.items()
+        if info.samples and (split := Split.open(output, name))
+        for sample in range(len(split))
+    }
+    found = list(records(output))
+    assert set(split_of.values()) == {"train", "val", "test"}
+    assert all(split_of[record.notes["R"].provenance["of"]] == split_of[record.key] for record in found)
+
+
 def lying() -> set[str]:
     return {f"tiny-img{number:02d}" for number in LIES}
 

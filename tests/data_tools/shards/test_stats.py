@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_shards import write_tiny
 
-from data_tools.shards import print_stats, stats
+from data_tools.shards import print_samples, print_stats, stats
 from mmfm.data.index import Split
 from mmfm.records import Note, Record
 
@@ -65,6 +65,21 @@ def test_notes_with_their_audit(folder: Path) -> None:
     assert counted.refused["L1"].notes == 1
     assert counted.refused["L1"].reasons == {"class": 1, "age": 1}
     assert counted.whole.notes["M"].notes == 3
+
+
+def test_audits_of_another_shape_are_counted_as_far_as_they_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = {
+        "findings": [1, {"what": "age"}, {"kind": "age"}],
+        "scores": {"recall": None, "precision": "?", "words": 3},
+    }
+    record = Record("a", "1", "drawn", notes={"M": Note("M", "one", audit=odd)})
+    folder = write_tiny(tmp_path / "odd", {"train": [record]})
+    notes = stats(folder, workers=1).slices["train", "a", "drawn"].notes["M"]
+    assert (notes.findings, notes.mean("recall"), notes.mean("words")) == ({"age": 1}, None, 3)
+    print_samples(folder)
+    assert "M [age]: one" in capsys.readouterr().out
 
 
 def test_damaged_samples_are_counted_apart(folder: Path, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_newer_columns(tmp_path: Path) -> None:
         "Bowen disease",
         "malignant",
     )
-    assert (bowen.domain, bowen.site, bowen.license) == ("clinical", "acral palms or soles", "CC0-1.0")
+    assert (bowen.domain, bowen.site, bowen.license) == ("clinical", "palm or sole", "CC0-1.0")
     assert (keratosis.malignancy, keratosis.confirmation) == ("pre-cancerous", "expert consensus")
     assert (CODES[unheard.label], unheard.subclass) == ("NEV", "melanocytic nevus")  # the coarser term
     assert (CODES[atypical.label], atypical.malignancy) == ("NEV", "")
@@ -95,6 +95,18 @@ def test_collections_in_folders_are_read_together(tmp_path: Path) -> None:
         f"ISIC_{number}" for number in (1, 2, 3, 4, 91, 92, 93, 94)
     ]
     assert {item.record.license for item in result.records} == {"CC0-1.0"}
+
+
+def test_columns_of_one_export_alone_and_words_that_are_not_understood(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(tmp_path / "1", OLDER.replace(",benign,", ",harmless,"))
+    export(tmp_path / "2", NEWER.replace("ISIC_", "ISIC_8"))
+    for number in range(1, 7):
+        (tmp_path / "2" / f"ISIC_8{number}.JPG").write_bytes(b"x")
+    result = read(tmp_path, where={"dermoscopic_type": "contact polarized"}, domain="dermoscopic")
+    assert [(item.record.image_id, item.record.malignancy) for item in result.records] == [("ISIC_1", "")]
+    assert "malignancy not understood in 1 rows, taken as not known: 'harmless'" in capsys.readouterr().err
 
 
 def test_unknown_collection(tmp_path: Path) -> None:

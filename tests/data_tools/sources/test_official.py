@@ -119,7 +119,11 @@ def test_milk10k(tmp_path: Path) -> None:
 
 def test_milk10k_a_ground_truth_that_is_no_number_refuses_its_lesion(tmp_path: Path) -> None:
     path = milk(tmp_path) / "MILK10k_Training_GroundTruth.csv"
-    path.write_text(path.read_text().replace("IL_2,1.0", "IL_2,yes").replace("IL_3", "IL_4"))
+    given = path.read_text()
+    path.write_text(given.replace("IL_1,0.0", "IL_1,1.0"))
+    result = read_source(SourceConfig(kind="milk10k", where={"image_type": "dermoscopic"}), tmp_path)
+    assert result.rejects[0].reason.startswith("lesion 'IL_1' has AKIEC and NV in")
+    path.write_text(given.replace("IL_2,1.0", "IL_2,yes").replace("IL_3", "IL_4"))
     result = read_source(SourceConfig(kind="milk10k", where={"image_type": "dermoscopic"}), tmp_path)
     assert list(codes(result.records)) == ["ISIC_1d"]
     assert [(reject.file, reject.reason) for reject in result.rejects] == [
@@ -144,7 +148,7 @@ def test_pad_ufes20(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text(
         "patient_id,lesion_id,age,gender,fitspatrick,region,diagnostic,itch,elevation,img_id,biopsed\n"
         "PAT_1,10,8,,,ARM,NEV,False,UNK,PAT_1_10_1.png,False\n"
-        "PAT_2,11,55,FEMALE,3.0,NECK,SEK,True,True,PAT_2_11_2.png,True\n"
+        "PAT_2,11,55,FEMALE,3.0,NECK,SEK,TRUE,False,PAT_2_11_2.png,TRUE\n"
         "PAT_3,12,55,MALE,2.0,NECK,BCC,True,True,PAT_3_12_3.png,True\n"
     )
     for name in ("PAT_1_10_1", "PAT_2_11_2"):
@@ -154,6 +158,7 @@ def test_pad_ufes20(tmp_path: Path) -> None:
     assert (mole.image_id, mole.patient_id, mole.lesion_id) == ("PAT_1_10_1", "PAT_1", "PAD_10")
     assert (mole.sex, mole.skin_tone, mole.confirmation) == ("", "", "clinical assessment")
     assert mole.extras == {"itch": False}  # "UNK" is not known
+    assert keratosis.extras == {"itch": True, "elevation": False}  # a spreadsheet writes TRUE
     assert (CODES[keratosis.label], keratosis.subclass, keratosis.skin_tone) == (
         "BEK",
         "seborrheic keratosis",

@@ -60,8 +60,12 @@ def test_derm7pt(tmp_path: Path) -> None:
     assert melanoma.extras["pigment_network"] == "atypical"
     assert [r.extras.get("split") for r in (dermoscopic, melanoma, lentigo)] == ["train", "val", "val+test"]
     assert set(reasons(result).values()) == {"image not found", "label 'melanosis' outside the eight classes"}
+    assert lentigo.site == "head and neck"
     one = read("derm7pt", tmp_path, images="images", where={"picture": "derm"})
     assert [item.record.image_id for item in one.records] == ["Nel026", "Nel028", "Nel032"]
+    (tmp_path / "meta" / "test_indexes.csv").write_text("indexes\nx\n")
+    with pytest.raises(DataError, match=r"test_indexes\.csv: 'x' is no number of a row"):
+        read("derm7pt", tmp_path, images="images")
 
 
 def test_dermnet(tmp_path: Path) -> None:
@@ -226,6 +230,20 @@ def test_bcn20000(tmp_path: Path) -> None:
         "train",
     )
     assert reasons(result) == {"BCN_2.jpg": "no diagnosis"}
+
+
+def test_links_that_lead_back_are_not_followed(tmp_path: Path) -> None:
+    for name in ("mole", "nevus"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.jpg").write_bytes(b"x")
+    (tmp_path / "mole" / "all").symlink_to(tmp_path)
+    (tmp_path / "nevus" / "aside").symlink_to(tmp_path / "mole")  # another folder is read
+    result = read_source(SourceConfig(kind="folder", dataset="some", domain="clinical"), tmp_path)
+    assert sorted(item.record.image_id for item in result.records) == [
+        "mole_mole",
+        "nevus_aside_mole",
+        "nevus_nevus",
+    ]
 
 
 def test_every_kind_of_the_recipe_has_an_adapter() -> None:

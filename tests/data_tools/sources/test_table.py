@@ -173,6 +173,26 @@ def test_unreadable_table(folder: Path, broken: Callable[[Path], object]) -> Non
         read_source(config(), folder)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("file,label,label\na.jpg,MEL,NEV\n", "column label stands twice"),
+        ("file,label\nb.jpg,MEL\na.jpg,MEL, no nevus\n", "line 3 has more values than there are columns"),
+        ('file,label\na.jpg,"MEL\nb.jpg,NEV\n', "unexpected end of data"),  # the quote swallows a row
+    ],
+)
+def test_tables_whose_values_would_be_lost(folder: Path, text: str, words: str) -> None:
+    (folder / "table.csv").write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_source(config(columns={"file": "file", "label": "label"}, where={}), folder)
+
+
+def test_blanks_around_names_and_empty_values_at_the_end_do_no_harm(folder: Path) -> None:
+    (folder / "table.csv").write_text("file , label\na.jpg,MEL,,\n")
+    result = read_source(config(columns={"file": "file", "label": "label"}, where={}), folder)
+    assert [item.record.label for item in result.records] == [label_of("MEL")]
+
+
 def test_missing_domain_is_refused(folder: Path) -> None:
     assert reasons(read_source(config(domain=""), folder))[2].startswith("no imaging domain")
 

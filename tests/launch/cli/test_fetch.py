@@ -15,6 +15,7 @@ def test_the_list_and_what_a_person_must_do(tmp_path: Path, capsys: pytest.Captu
     assert main(["data", "fetch", "--list"]) == 0
     listed = capsys.readouterr().out
     assert "ham10000: HAM10000" in listed and "derm7pt" in listed and "CC-BY-NC-4.0" in listed
+    assert "1.5 GB; downloaded, but for what a person must ask for; https://github.com/mattgroh" in listed
     assert main(["data", "fetch", "derm7pt", "--output", str(tmp_path)]) == 2
     said = capsys.readouterr().out
     assert "left for a person to do:" in said and "lacks meta/meta.csv" in said and "  1. " in said

@@ -12,12 +12,14 @@ from data_tools.notes.audit.engine import audit_note
 from data_tools.notes.audit.findings import KINDS, Audit
 from data_tools.notes.audit.planted.build import HALVES, Planted, planted_notes
 
+ALL = "all"
+
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of finding in one half of the set, counted in notes."""
+    """One kind of finding in the set or in one half of it, counted in notes."""
 
-    half: str
+    half: str  # `ALL`, or one of HALVES
     kind: str
     planted: int  # notes with such an error
     found: int  # notes with such a finding
@@ -51,7 +53,7 @@ def measure(planted: Sequence[Planted] | None = None) -> Measured:
     audits = [audit_note(each.record, each.note, cfg) for each in planted]
     both = list(zip(planted, audits, strict=True))
     return Measured(
-        rows=[row for half in HALVES for kind in KINDS if (row := _row(half, kind, both)).planted],
+        rows=[row for half in (ALL, *HALVES) for kind in KINDS if (row := _row(half, kind, both)).planted],
         errors=_errors(both),
         clean={
             half: (
@@ -80,7 +82,7 @@ def format(measured: Measured) -> str:
 
 
 def _row(half: str, kind: str, both: Sequence[tuple[Planted, Audit]]) -> Row:
-    marks = [(each.kind == kind, kind in audit.kinds()) for each, audit in both if each.half == half]
+    marks = [(each.kind == kind, kind in audit.kinds()) for each, audit in both if half in (ALL, each.half)]
     return Row(
         half,
         kind,

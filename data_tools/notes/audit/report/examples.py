@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from data_tools.images.open import UnusableImage, open_rgb
-from data_tools.notes.audit.findings import KINDS, Audit
+from data_tools.notes.audit.findings import KINDS, SHORTFALLS, Audit
 from data_tools.notes.audit.report.marks import Piece, pieces
 from data_tools.notes.facts import given
 from mmfm.progress import track
@@ -40,7 +40,7 @@ class AuditedNote:
     def kinds(self) -> list[str]:
         """Kinds of its findings, and reasons that are none ("recall"), each once."""
         found = self.audit.kinds() | set(self.reasons)
-        return [kind for kind in (*KINDS, "recall", "precision") if kind in found]
+        return [kind for kind in (*KINDS, *SHORTFALLS) if kind in found]
 
     @property
     def pieces(self) -> list[Piece]:

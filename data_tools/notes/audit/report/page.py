@@ -49,6 +49,7 @@ def render(
             sentences=sentences(lesions, cards),
             cards=cards,
             measures=measures,
+            means=tables.means(cards),
             kinds=[kind for kind in measures if kind in words.GROUP_OF and kind not in tables.MEANS],
             tables=grouped,
             cells=tables.all_cells(grouped, measures),

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_tools.notes.audit.cards import BY, UNKNOWN, Group, ScoreCard, Share
+from data_tools.notes.audit.cards import BY, OPTIONAL, UNKNOWN, Group, ScoreCard, Share
 from data_tools.notes.audit.findings import KINDS
 from mmfm.evaluation.results import dataset_name
 from mmfm.reports.format import MISSING
 from mmfm.taxonomy import CLASSES
 
 REFUSED = "refused"
-MEANS = ("recall", "precision")
+MEANS = ("recall", "precision", *OPTIONAL)
 FEW = 20  # notes below which a share says little
 NAMES = [lesion.name for lesion in CLASSES]
 CODES = {lesion.name: lesion.code for lesion in CLASSES}
@@ -55,7 +55,13 @@ def subgroup_tables(cards: Sequence[ScoreCard]) -> list[Table]:
 def measures(cards: Sequence[ScoreCard]) -> list[str]:
     """What the tables can show: "refused", the mean scores, and the kinds of finding that there are."""
     found = {kind for card in cards for kind in card.all.findings}
-    return [REFUSED, *MEANS, *(kind for kind in KINDS if kind in found)]
+    return [REFUSED, *means(cards), *(kind for kind in KINDS if kind in found)]
+
+
+def means(cards: Sequence[ScoreCard]) -> list[str]:
+    """The mean scores to show: the optional ones where they were asked for."""
+    there = (name for name in OPTIONAL if any(getattr(card.all, name) is not None for card in cards))
+    return [name for name in MEANS if name not in OPTIONAL] + list(there)
 
 
 def cell(group: Group | None, measure: str) -> Cell:

@@ -9,22 +9,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_tools.notes.audit.cards import ScoreCard
-from data_tools.notes.audit.report.tables import cell, interval, percent
+from data_tools.notes.audit.report.tables import cell, interval, means, percent
 
-COLUMNS = ("number", "refused", "95%", "recall", "precision")
+COLUMNS = ("number", "refused", "95%")
 
 
 def print_cards(cards: Sequence[ScoreCard], console: Console | None = None) -> None:
     """Print a row for each note name: how many, refused, mean scores, kinds of finding, commonest first."""
     table = Table("notes", title="Audit of notes", title_justify="left", title_style="bold")
-    for column in COLUMNS:
+    scores = means(cards)
+    for column in (*COLUMNS, *(name.replace("_", " ") for name in scores)):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("findings", overflow="fold")
     for card in cards:
-        scores = [cell(card.all, name).text for name in ("recall", "precision")]
+        values = [cell(card.all, name).text for name in scores]
         bounds = escape(f"[{interval(card.all.refused)}]")
         table.add_row(
-            card.name, f"{card.all.notes:,}", percent(card.all.refused.value), bounds, *scores, _found(card)
+            card.name, f"{card.all.notes:,}", percent(card.all.refused.value), bounds, *values, _found(card)
         )
     (console or Console()).print(table)
 

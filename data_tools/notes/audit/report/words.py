@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from data_tools.config import AuditConfig
+from data_tools.notes.audit.findings import SHORTFALLS
 
 # Kinds of finding by what they are about; the page gives each group its own colour and line.
 GROUPS = {
-    "diagnosis": ("class", "subclass", "malignancy"),
+    "diagnosis": ("class", "subclass", "malignancy", "judge"),
     "attributes": ("age", "sex", "site", "skin_tone", "confirmation", "history"),
     "rules": ("option", "leak"),
-    "form": ("length", "repetition", "near_duplicate", "empty", "recall", "precision"),
+    "form": ("length", "repetition", "near_duplicate", "empty", *SHORTFALLS),
 }
 GROUP_OF = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
 GROUP_WORDS = {
@@ -34,8 +35,10 @@ KIND_WORDS = {
     "repetition": "Says the same sequences of words again and again.",
     "near_duplicate": "Is all but the same as too many other notes of its name.",
     "empty": "Has no words.",
+    "judge": "Is not supported by the given facts, as the language model finds that was asked to judge.",
     "recall": "Tells fewer of the given facts than the recipe asks for.",
     "precision": "Has fewer supported statements than the recipe asks for.",
+    "similarity": "Is less similar to the given facts than the recipe asks for.",
 }
 SCORES = {
     "Refused": "Share of the notes that the recipe keeps out of the shards, with its 95% Wilson interval.",
@@ -45,6 +48,13 @@ SCORES = {
     "Distinct-2": "Different pairs of neighbouring words among all pairs, over all notes of the name: low "
     "where notes are alike.",
     "Near-duplicates": "Share of the notes that are all but the same as another one of the name.",
+}
+OPTIONAL_SCORES = {
+    "similarity": "Cosine of the mean-pooled embeddings of the note and of its given facts, mean over notes.",
+    "bert_recall": "BERTScore recall: cosine of each token of the facts with the nearest one of the note.",
+    "bert_precision": "BERTScore precision: cosine of each token of the note with the nearest of the facts.",
+    "bert_f1": "Harmonic mean of the two. Without weights of words (idf) and without rescaling.",
+    "supported": "Share of the judged notes that the judge, a language model, finds supported by the facts.",
 }
 STRATEGIES = {
     "M": "sentences from the metadata",
@@ -74,6 +84,8 @@ def rules(cfg: AuditConfig) -> list[tuple[str, str]]:
         "refuse": ", ".join(cfg.refuse),
         "exempt": ", ".join(cfg.exempt),
         "hidden": ", ".join(cfg.hidden),
+        "encoder": cfg.encoder,
+        "judge": cfg.judge,
     }
     numbers = (
         "min_recall",
@@ -82,6 +94,7 @@ def rules(cfg: AuditConfig) -> list[tuple[str, str]]:
         "max_words",
         "max_repetition",
         "max_near_duplicates",
+        "min_similarity",
     )
     return [
         *((f"audit.{key}", value or "none") for key, value in listed.items()),

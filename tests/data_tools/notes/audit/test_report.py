@@ -333,5 +333,6 @@ def test_cells_hold_the_numbers_of_the_cards(cards: list[ScoreCard]) -> None:
 
 
 def test_every_kind_has_its_words() -> None:
-    kinds = {*KINDS, "recall", "precision"}
+    kinds = {*KINDS, *SHORTFALLS}
     assert kinds == words.KIND_WORDS.keys() == words.GROUP_OF.keys()
+    assert words.OPTIONAL_SCORES.keys() == set(OPTIONAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from data_tools.config import LocalModelConfig, PrepareConfig, WriterConfig
 from data_tools.demo.language import make_tiny_model
-from data_tools.notes.backends import Answer, Failure, Request
+from data_tools.notes.backends import Answer, Failure, Request, local
 from data_tools.notes.backends.local import LocalBackend, _batches
 from data_tools.notes.backends.localmodel import LocalModel
 from data_tools.notes.strategy import Prompt
@@ -160,6 +161,32 @@ def test_a_full_memory_halves_the_batch(text_model: Path, monkeypatch: pytest.Mo
         model.answer(requests(count=2))
 
 
+def test_batches_are_dealt_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dealing alone, with threads in the place of processes."""
+    sizes: list[int] = []
+    taken = 0
+
+    def asked() -> Iterator[Request]:
+        nonlocal taken
+        for request in requests(count=23):
+            taken += 1
+            yield request
+
+    def answer(batch: list[Request], *_: object) -> list[Answer | Failure]:
+        sizes.append(len(batch))
+        return [Answer(request.key, "A note.", "stop", "m") for request in batch]
+
+    monkeypatch.setattr(local, "check_folder", lambda folder: None)
+    monkeypatch.setattr(local, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
+    monkeypatch.setattr(local, "_answer", answer)
+    outcomes = LocalBackend(writer(Path("m"), batch=2, processes=3), PrepareConfig()).answer(asked())
+    first = next(outcomes)
+    assert taken <= 2 * 3 * (local.AHEAD + 1)
+    keys = [first.key, *(outcome.key for outcome in outcomes)]
+    assert sorted(keys) == sorted(f"k{number}" for number in range(23)) and sorted(sizes) == [1, *[2] * 11]
+
+
+@pytest.mark.slow
 def test_processes_share_the_requests(text_model: Path) -> None:
     asked = requests()
     assert texts(ask(writer(text_model, batch=2, processes=2), asked)) == texts(

@@ -192,7 +192,7 @@ def test_a_refusal_may_have_a_field_of_its_own() -> None:
     body: dict[str, Any] = completion("")
     body["choices"][0]["message"] = {"role": "assistant", "content": None, "refusal": "I will not."}
     outcomes, _ = ask(lambda *_: Reply(body=body))
-    assert outcomes == [Failure("key0", "refused", "I will not.", 1)]
+    assert outcomes == [Failure("key0", "refused", "I will not.", 1, tokens_in=10, tokens_out=5)]
 
 
 def test_a_silent_server_counts_as_timeout() -> None:
@@ -313,6 +313,35 @@ def test_answers_say_how_they_ended_and_what_they_cost() -> None:
     assert answer.cost == pytest.approx(2 * (10 * 2 + 5 * 10) / 1e6)  # the empty one cost as well
 
 
+def test_what_is_refused_has_its_cost() -> None:
+    refused = Reply(body=completion("I'm sorry, but I can't help with that."))
+    (failed,), _ = ask(first_then_good(Reply(body=completion("")), refused), price_in=2, price_out=10)
+    assert isinstance(failed, Failure) and (failed.tokens_in, failed.tokens_out) == (10, 5)
+    assert failed.cost == pytest.approx(2 * (10 * 2 + 5 * 10) / 1e6)
+    (failed,), _ = ask(first_then_good(*[Reply(body=completion(""))] * 2, error(400)), price_in=2)
+    assert isinstance(failed, Failure) and failed.tokens_in == 0 and failed.cost == pytest.approx(40 / 1e6)
+
+
+def test_an_error_told_as_success_is_repeated() -> None:
+    outcomes, _ = ask(lambda *_: Reply(body={"error": {"message": "the provider\nis gone"}}), retries=0)
+    assert outcomes == [Failure("key0", "garbage", "the answer has no message: the provider is gone", 1)]
+
+
+def test_a_key_is_told_to_nobody_but_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTES_KEY", "sk-very-secret\n")  # as from a file
+    for status in (400, 500):
+        reply = error(status, "Received API key: sk-very-secret")
+        outcomes, seen = ask(lambda *_, reply=reply: reply, key_variable="NOTES_KEY", retries=0)
+        assert seen.headers[0]["authorization"] == "Bearer sk-very-secret"
+        assert isinstance(outcomes[0], Failure) and "API key: ***" in outcomes[0].detail
+    message, _ = ending(lambda *_: error(401, "not sk-very-secret"), key_variable="NOTES_KEY")
+    assert "HTTP 401: not ***" in message
+    for bad in ("sk-very\nsecret", "sk-very\u2019secret"):
+        monkeypatch.setenv("NOTES_KEY", bad)
+        with pytest.raises(ConfigError, match="NOTES_KEY holds what cannot be a key$"):
+            ServerBackend(writer("http://localhost:1/v1", key_variable="NOTES_KEY"))
+
+
 def test_tokens_are_estimated_where_the_server_does_not_say(capsys: pytest.CaptureFixture[str]) -> None:
     body = completion("twelve chars")
     del body["usage"]
@@ -337,6 +366,8 @@ def test_settings_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) 
         ServerBackend(WriterConfig())
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         ServerBackend(writer(""))
+    with pytest.raises(ConfigError, match=r"server\.url=localhost:1/v1 must begin with http"):
+        ServerBackend(writer("localhost:1/v1"))
     ServerBackend(writer("http://localhost:1/v1"))  # one's own server needs no key
 
 

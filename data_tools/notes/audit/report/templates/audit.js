@@ -67,7 +67,7 @@
   const measure = document.getElementById("measure");
 
   function colour() {
-    const good = measure.value === "recall" || measure.value === "precision";
+    const good = "good" in measure.selectedOptions[0].dataset;
     cells[measure.value].forEach(([value, text, title], number) => {
       const cell = places[number];
       cell.textContent = text;
