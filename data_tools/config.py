@@ -87,7 +87,9 @@ class DedupConfig:
     max_distance_across: int = option(
         20, "the same for images of two sets: larger, since each set crops and compresses in its own way"
     )
-    turned: bool = option(False, "find mirrored and turned copies as well; comparing takes eight times as long")
+    turned: bool = option(
+        False, "find mirrored and turned copies as well; comparing takes eight times as long"
+    )
 
 
 @dataclass
@@ -109,7 +111,11 @@ class ServerConfig:
     """An OpenAI-compatible server: a hosted one, or vLLM, TGI, llama.cpp, `transformers serve`."""
 
     url: str = option("", "base URL, such as http://localhost:8000/v1; empty takes that of OpenAI")
-    key_variable: str = option("OPENAI_API_KEY", "environment variable that holds the key")
+    key_variable: str = option(
+        "",
+        "environment variable that holds the key; empty takes OPENAI_API_KEY for OpenAI, and sends no key to "
+        "a `url`",
+    )
     concurrency: int = option(16, "requests under way at once", minimum=1)
     timeout: float = option(120.0, "seconds until a request counts as lost", minimum=0.1)
     retries: int = option(
@@ -239,7 +245,7 @@ class AuditConfig:
     )
     judge: str = option(
         "",
-        "one of `writers` that `mmfm notes audit` asks whether the given facts support a note; empty for none",
+        "one of `writers`, which `mmfm notes audit` asks whether the facts support each note; empty for none",
     )
 
 

@@ -20,8 +20,8 @@ class Note:
 
     `provenance` holds what is needed to write the note again: backend, model, template or prompt hash,
     decoding settings, version, and the facts that the writer was given. It holds no wall-clock time, so that
-    the same input gives the same bytes. `audit` is what the audit found (`data_tools.notes.audit`); empty
-    before it.
+    the same input gives the same bytes. `audit` is what the audit found (`data_tools.notes.audit`);
+    before it at most what a judge has said.
     """
 
     strategy: str

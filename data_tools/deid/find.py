@@ -12,7 +12,7 @@ from data_tools.deid.names import find_names
 from data_tools.deid.numbers import find_numbers
 from data_tools.deid.places import find_places
 
-__all__ = ["KINDS", "Hit", "find_hits", "masked"]
+__all__ = ["KINDS", "Hit", "find_field_hits", "find_hits", "masked"]
 
 KINDS = (  # of two hits in one place the kind that comes first here stays
     kinds.EMAIL,
@@ -41,6 +41,15 @@ def find_hits(text: str) -> list[Hit]:
         if all(one.end <= other.start or other.end <= one.start for other in kept):
             kept.append(one)
     return sorted(kept, key=lambda one: one.start)
+
+
+def find_field_hits(field: str, text: str) -> list[Hit]:
+    """As `find_hits`, for the text of a column or JSON name: that tells what `mrn`, `age` or `phone` hold."""
+    label = f"{field.replace('_', ' ')}: " if field else ""
+    hits = find_hits(label + text)
+    return [
+        Hit(one.kind, one.start - len(label), one.end - len(label)) for one in hits if one.start >= len(label)
+    ]
 
 
 def masked(text: str) -> str:

@@ -94,9 +94,11 @@ def _json(path: Path, fields: Collection[str], by_line: bool) -> Iterator[Text]:
 
 
 def _strings(content: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Every string in JSON, with the nearest name above it."""
+    """Every string and whole number in JSON, with the nearest name above it."""
     if isinstance(content, str):
         yield name, content
+    elif isinstance(content, int) and not isinstance(content, bool):
+        yield name, str(content)
     elif isinstance(content, dict):
         for key, value in content.items():
             yield from _strings(value, key)

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from data_tools.deid.find import KINDS, find_hits, masked
+from data_tools.deid.find import KINDS, find_field_hits, masked
 from data_tools.deid.hit import Hit
 from data_tools.deid.reading import Text
 from mmfm.files import write_atomically
@@ -35,7 +35,7 @@ class Check:
         check = cls()
         for text in texts:
             check.texts += 1
-            check.hits += [(text, hit) for hit in find_hits(text.text)]
+            check.hits += [(text, hit) for hit in find_field_hits(text.field, text.text)]
         return check
 
     def print(self, show: bool, limit: int) -> None:

@@ -42,7 +42,7 @@ class PassingError(Exception):
 
 
 def new_client(patience: Patience) -> httpx.Client:
-    """A client that follows redirects, though none out of https, and asks for the bytes as they are stored."""
+    """A client that follows redirects, none of them out of https, and asks for the bytes as stored."""
     headers = {"user-agent": f"mmfm/{__version__}", "accept-encoding": "identity"}
     hooks = {"request": [_check_scheme]}
     return httpx.Client(timeout=patience.timeout, follow_redirects=True, headers=headers, event_hooks=hooks)

@@ -34,7 +34,8 @@ def unpack(archive: Path, folder: Path, limit: int = LIMIT) -> int:
     """Write the members of a zip or tar below `folder` and return how many there were.
 
     Raises `DataError` for an archive that is damaged or encrypted, that names a place outside `folder`, holds
-    links or devices, or more than `limit` bytes, or that cannot be written. All names are looked at before the first file is written.
+    links or devices, or more than `limit` bytes, or that cannot be written. All names are looked at before
+    the first file is written.
     """
     try:
         if zipfile.is_zipfile(archive):
@@ -43,7 +44,14 @@ def unpack(archive: Path, folder: Path, limit: int = LIMIT) -> int:
         with tarfile.open(archive) as tarred:
             members = tarred.getmembers()
             return _write(_tar_members(tarred, members, archive), len(members), archive, folder, limit)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        RuntimeError,
+    ) as error:
         raise DataError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
     except OSError as error:  # a full disk, a file where a folder should be, a checksum of gzip
         raise DataError(f"{archive} cannot be unpacked: {error}") from error

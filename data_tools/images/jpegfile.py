@@ -36,7 +36,7 @@ def without_metadata(data: bytes) -> bytes:
             break
         code, content = found[1][0], found.end()
         if code < FIRST or code == AGAIN:  # decoders guess where such a marker ends
-            raise ValueError(f"a JPEG file does not hold a marker {code:02X} here")
+            raise ValueError(f"marker {code:02X} does not belong into a JPEG file")
         if code != END[1]:
             length = int.from_bytes(data[content : content + 2], "big")
             if length < 2 or content + length > len(data):

@@ -65,7 +65,7 @@ def refuse_large(image: Image.Image, max_pixels: int) -> None:
 def upright_colours(image: Image.Image) -> Image.Image:
     """The image turned upright, of mode RGB or L. Raises `UnusableImage` for pixels that are no colours."""
     upright = ImageOps.exif_transpose(image)
-    if upright.mode in ("RGB", "L"):
+    if upright.mode in ("RGB", "L") and not upright.has_transparency_data:
         return upright
     if upright.mode in DEEP_GREY:
         deep = np.asarray(upright).astype(np.uint16)

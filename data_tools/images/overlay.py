@@ -33,7 +33,7 @@ REACH = 3  # pixels from which a mark is painted over
 
 @dataclass(frozen=True)
 class Part:
-    """A connected part of the marks: its number, its box in pixels, and how bright it is where it is bright."""
+    """A connected part of one brightness: its number, its box in pixels, and that brightness."""
 
     number: int
     x: int

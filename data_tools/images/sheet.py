@@ -22,11 +22,11 @@ PAPER, INK, FAINT = (255, 255, 255), (30, 30, 30), (165, 165, 165)
 
 @dataclass
 class Strip:
-    """One image: its name, and what it is at first and after each step; None where a step did nothing."""
+    """One image: its name, and pictures of it at first and after each step; None where one did nothing."""
 
     name: str
-    before: Pixels
-    after: list[Pixels | None]
+    before: Image.Image
+    after: list[Image.Image | None]
 
 
 @dataclass
@@ -47,12 +47,12 @@ class Sheet:
             pen.text((GAP + column * (TILE + GAP), 3), title, INK, font)
         for number, strip in enumerate(self.strips):
             top = HEAD + number * (TILE + HEAD + GAP)
-            for column, pixels in enumerate([strip.before, *strip.after]):
+            for column, tile in enumerate([strip.before, *strip.after]):
                 left = GAP + column * (TILE + GAP)
-                if pixels is None:
+                if tile is None:
                     pen.text((left + 4, top + 4), "as it was", FAINT, font)
                     continue
-                picture.paste(ImageOps.contain(Image.fromarray(pixels), (TILE, TILE)), (left, top))
+                picture.paste(tile, (left, top))
             pen.text((GAP, top + TILE + 2), strip.name, FAINT, font)
         return picture
 
@@ -70,9 +70,9 @@ def make_sheet(images: Sequence[tuple[str, Path]], cfg: PrepareConfig, count: in
     for strip in _strips(order if changed else order[:count], cfg):
         sheet.seen += 1
         sheet.changed.update(
-            step for step, pixels in zip(sheet.steps, strip.after, strict=True) if pixels is not None
+            step for step, tile in zip(sheet.steps, strip.after, strict=True) if tile is not None
         )
-        if not changed or any(pixels is not None for pixels in strip.after):
+        if not changed or any(tile is not None for tile in strip.after):
             sheet.strips.append(strip)
         if len(sheet.strips) == count:
             break
@@ -86,9 +86,14 @@ def _strips(images: Sequence[tuple[str, Path]], cfg: PrepareConfig) -> Iterable[
         except UnusableImage as error:
             say(f"{name}: {error}")
             continue
-        strip = Strip(name, pixels, [])
+        strip = Strip(name, _tile(pixels), [])
         for step in steps_of(cfg):
             result = run_step(step, pixels, cfg)
-            strip.after.append(None if result is pixels else result)
+            strip.after.append(None if result is pixels else _tile(result))
             pixels = result
         yield strip
+
+
+def _tile(pixels: Pixels) -> Image.Image:
+    """A copy at the size of the sheet, so that photographs are not kept."""
+    return ImageOps.contain(Image.fromarray(pixels), (TILE, TILE))

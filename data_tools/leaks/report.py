@@ -7,7 +7,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +15,9 @@ from data_tools.leaks.sides import Sides
 from mmfm.errors import ConfigError
 from mmfm.evaluation.thumbnail import thumbnail
 from mmfm.files import write_atomically
+from mmfm.reports.pages import BASE_STYLE, file_text, page_templates
 
+OWN = "data_tools.leaks"
 COLUMNS = ("kind", "leaks", "side_a", "sample_a", "side_b", "sample_b", "shared")
 EXAMPLES = 3  # of each finding on the terminal
 PICTURES = 24  # pairs of pictures of each finding in the page
@@ -72,9 +73,6 @@ def _csv(sides: Sides, findings: Sequence[Finding]) -> str:
 
 
 def _html(sides: Sides, findings: Sequence[Finding]) -> str:
-    environment = Environment(
-        loader=PackageLoader("data_tools.leaks", "templates"), autoescape=True, undefined=StrictUndefined
-    )
     found = [
         {
             "finding": finding,
@@ -84,7 +82,8 @@ def _html(sides: Sides, findings: Sequence[Finding]) -> str:
         for finding in findings
     ]
     counts = [(side.name, len(side.split)) for side in sides.sides]
-    return environment.get_template("leaks.html.j2").render(found=found, counts=counts)
+    templates = page_templates(OWN, css=file_text(*BASE_STYLE) + file_text(OWN, "templates/leaks.css"))
+    return templates.get_template("leaks.html.j2").render(found=found, counts=counts)
 
 
 def _example(sides: Sides, finding: Finding, shared: Shared) -> dict[str, object]:

@@ -104,8 +104,8 @@ class LineWriter:
         if self._error:
             reason = getattr(self._error, "strerror", None) or repr(self._error)
             raise DataError(
-                f"{self.path}: cannot be written: {reason}. The {self.durable} lines written before are safe: "
-                "mend that, and run the same command again"
+                f"{self.path}: cannot be written: {reason}. The {self.durable} lines written before are "
+                "safe: mend that, and run the same command again"
             ) from self._error
 
     def _start(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 from data_tools.config import PrepareConfig, ShardsConfig, WriterConfig
 from data_tools.notes.asking import Asked, Question, Questions, asked_notes
@@ -26,16 +26,29 @@ from mmfm.config.load import require
 from mmfm.errors import ConfigError, DataError, UserError
 from mmfm.files import write_atomically
 from mmfm.progress import say, track
+from mmfm.records import Record
 
 REFRESH_SECONDS = 5.0  # how often a look is taken at what other processes have written
 UNUSABLE = "unusable"  # the failure of an answer that cannot become a note
 SAME_NOTES_KEYS = ("audit", "split", "dedup", "pack")  # of what identifies shards
 
 
+class Askable(Protocol):
+    """What can be asked about samples: `Questions`, or what is like them."""
+
+    @property
+    def samples(self) -> Sequence[tuple[Record, Path]]:
+        """Records with the pictures that prompts may show."""
+
+    def prompt(self, asked: Asked, number: int) -> Prompt:
+        """What is asked about a sample."""
+
+
 @dataclass
 class Summary:
     """What a run came to. `there` notes had been written before; `failed` counts by kind."""
 
+    done: str = "written"  # or "judged"
     there: int = 0
     written: int = 0
     left_out: int = 0  # failed before, and not asked for again
@@ -56,7 +69,7 @@ class Summary:
         self.seconds += meter.seconds
 
     def __str__(self) -> str:
-        parts = [f"{self.written} notes written, {self.there} were there"]
+        parts = [f"{self.written} notes {self.done}, {self.there} were there"]
         if self.failed:
             kinds = ", ".join(f"{kind} {count}" for kind, count in self.failed.most_common())
             parts.append(f"{self.failed.total()} failed ({kinds})")
@@ -85,32 +98,46 @@ def write_notes(cfg: ShardsConfig, share: tuple[int, int] = (0, 1)) -> Summary:
         )
     samples = [(sample.record, sample.image) for sample in read_samples(cfg).samples]
     questions, summary = Questions(cfg, samples), Summary()
-    with NoteStore(cfg.store) as store, _said_when_stopped(store):
+    with NoteStore(cfg.store) as store, said_when_stopped(store):
         everything = list(track(questions, "looking for notes"))
-        todo = _todo(everything, store, share, summary)
-        if todo:
-            store.check_writable()
-        writers = {question.asked.writer_name: question.asked.writer for question in todo}
-        backends = {name: backend_of(_part_of(one, share[1]), cfg.prepare) for name, one in writers.items()}
-        for name, backend in backends.items():
-            mine = _in_order(question for question in todo if question.asked.writer_name == name)
-            with Meter(f"{_names(mine)} by {writers[name].model}", len(mine)) as meter:
-                _write(questions, mine, store, backend, meter)
-            summary.add(meter)
-        store.refresh()
-        if summary.failed and not summary.written + summary.there:
-            raise _nothing_but_failures(store, summary)
+        write_answers(questions, everything, store, cfg.prepare, summary, share)
         if share == (0, 1):
             _write_down(cfg, everything, store)
     return summary
+
+
+def write_answers(
+    questions: Askable,
+    everything: Sequence[Question],
+    store: NoteStore,
+    prepare: PrepareConfig,
+    summary: Summary,
+    share: tuple[int, int] = (0, 1),
+) -> None:
+    """Ask what the store has no answer to, of `everything` that `questions` hold, and count in `summary`.
+
+    Raises as `write_notes`.
+    """
+    todo = _todo(everything, store, share, summary)
+    if todo:
+        store.check_writable()
+    writers = {question.asked.writer_name: question.asked.writer for question in todo}
+    backends = {name: backend_of(_part_of(one, share[1]), prepare) for name, one in writers.items()}
+    for name, backend in backends.items():
+        mine = _in_order(question for question in todo if question.asked.writer_name == name)
+        with Meter(f"{_names(mine)} by {writers[name].model}", len(mine)) as meter:
+            _write(questions, mine, store, backend, meter)
+        summary.add(meter)
+    store.refresh()
+    if summary.failed and not summary.written + summary.there:
+        raise _nothing_but_failures(store, summary)
 
 
 def written_path(cfg: ShardsConfig) -> Path:
     """The file that says that all notes of a recipe were asked for, and what came of it."""
     values = {key: value for key, value in identity(cfg).items() if key not in SAME_NOTES_KEYS}
     values["root"] = cfg.root
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-    return Path(cfg.store) / WRITTEN / f"{digest}.json"
+    return Path(cfg.store) / WRITTEN / f"{_digest(json.dumps(values, sort_keys=True))}.json"
 
 
 def backend_of(writer: WriterConfig, prepare: PrepareConfig) -> Backend:
@@ -159,7 +186,7 @@ def _in_order(questions: Iterable[Question]) -> list[Question]:
 
 
 def _write(
-    questions: Questions, todo: Sequence[Question], store: NoteStore, backend: Backend, meter: Meter
+    questions: Askable, todo: Sequence[Question], store: NoteStore, backend: Backend, meter: Meter
 ) -> None:
     """Ask one writer, and add to the store what comes."""
     under_way: dict[str, tuple[Question, Prompt]] = {}
@@ -238,7 +265,7 @@ def _names(questions: Sequence[Question]) -> str:
 
 
 @contextmanager
-def _said_when_stopped(store: NoteStore) -> Iterator[None]:
+def said_when_stopped(store: NoteStore) -> Iterator[None]:
     """Say what is safe when the block ends early."""
     try:
         yield
@@ -257,8 +284,8 @@ def _nothing_but_failures(store: NoteStore, summary: Summary) -> DataError:
         key=lambda entry: entry.time,
     )
     return DataError(
-        f"no note could be written: all {summary.failed.total()} failed, {count} of them as {kind!r}, the "
-        f"last ({newest.name} of {newest.record}): {newest.detail or 'no more is known'}"
+        f"no note could be {summary.done}: all {summary.failed.total()} failed, {count} of them as {kind!r}, "
+        f"the last ({newest.name} of {newest.record}): {newest.detail or 'no more is known'}"
     )
 
 
@@ -266,7 +293,7 @@ def _write_down(cfg: ShardsConfig, questions: Sequence[Question], store: NoteSto
     """Write what is there of each note now, with a digest of the texts, for stages that come after."""
     keys = [(question.asked.name, question.key) for question in questions]
     found = store.read(key for _, key in keys)
-    notes = {e.key: hashlib.sha256(e.text.encode(errors="replace")).hexdigest() for e in found if not e.failure}
+    notes = {entry.key: _digest(entry.text) for entry in found if not entry.failure}
     counts = {
         name: {
             "notes": sum(key in notes for other, key in keys if other == name),
@@ -274,5 +301,9 @@ def _write_down(cfg: ShardsConfig, questions: Sequence[Question], store: NoteSto
         }
         for name in dict.fromkeys(name for name, _ in keys)
     }
-    digest = hashlib.sha256(json.dumps(sorted(notes.items())).encode()).hexdigest()[:16]
+    digest = _digest(json.dumps(sorted(notes.items())))
     write_atomically(written_path(cfg), json.dumps({"notes": counts, "digest": digest}, indent=1) + "\n")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:16]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_tools.config import ShardsConfig, SourceConfig
+from data_tools.notes.audit.judgements import with_judgements
 from data_tools.notes.gather import notes_of
 from data_tools.notes.strategies.shuffled import NAME as CONTROL
 from data_tools.notes.strategies.shuffled import shuffled
@@ -57,14 +58,18 @@ class Inputs:
 
 
 def read_inputs(cfg: ShardsConfig, limit: int = 0) -> Inputs:
-    """Read the sources of a recipe, and gather the notes of their records.
+    """Read the sources of a recipe, and gather the notes of their records, with what a judge said of them.
 
-    `limit`: most records of each source, the first ones; 0 for all. Raises as `read_samples` and `notes_of`.
+    `limit`: most records of each source, the first ones; 0 for all. Raises as `read_samples`, `notes_of` and
+    `with_judgements`.
     """
     inputs = read_samples(cfg, limit)
     gathered = notes_of(cfg, [(sample.record, sample.image) for sample in inputs.samples])
     for sample, notes in zip(inputs.samples, gathered, strict=True):
         sample.record = replace(sample.record, notes=notes)
+    if cfg.audit.enabled and cfg.audit.judge:
+        for sample, record in zip(inputs.samples, with_judgements(cfg, inputs.records), strict=True):
+            sample.record = record
     return inputs
 
 

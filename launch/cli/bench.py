@@ -66,7 +66,7 @@ def _add_notes(actions: Any) -> None:
     notes.add_argument(
         "--key-variable",
         metavar="NAME",
-        default="OPENAI_API_KEY",
+        default="",
         help="environment variable that holds the key (default: %(default)s)",
     )
     for name, least, default, meaning in (

@@ -166,7 +166,7 @@ def run_duplicates(args: argparse.Namespace) -> int:
     config = _recipe(args)
     if config is None:
         return 0
-    from data_tools.duplicates import list_duplicates
+    from data_tools.dedup.listing import list_duplicates
     from data_tools.shards.inputs import read_samples
 
     found = list_duplicates(read_samples(config).samples, config.dedup, config.prepare.max_pixels)

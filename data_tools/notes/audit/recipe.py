@@ -10,12 +10,14 @@ from pathlib import Path
 from data_tools.config import ShardsConfig
 from data_tools.notes.audit import VERSION, audit_notes, refusals
 from data_tools.notes.audit.cards import ScoreCard, score_cards
+from data_tools.notes.audit.judging import judge_notes
 from data_tools.notes.audit.refused import json_lines, refused_line
 from data_tools.notes.audit.report import AuditedLesion, AuditedNote, write_report
 from data_tools.notes.audit.settings import check_settings
 from data_tools.shards.inputs import read_inputs
 from mmfm import __version__
 from mmfm.files import write_atomically
+from mmfm.progress import say
 
 CARDS_NAME = "cards.json"
 REFUSED_NAME = "refused.jsonl"
@@ -56,10 +58,13 @@ class RecipeAudit:
 def audit_recipe(cfg: ShardsConfig, limit: int = 0, workers: int = 0) -> RecipeAudit:
     """Gather the notes of a recipe and audit them by its settings.
 
-    `limit`: most records of each source; 0 for all. Raises `DataError` for sources that cannot be read, and
-    where a note was written for no record, `ConfigError` for settings that cannot be used.
+    A judge of the recipe is first asked about the notes that it has not judged. `limit`: most records of each
+    source; 0 for all. Raises `DataError` for sources that cannot be read, and where a note was written for no
+    record, `ConfigError` for settings that cannot be used, and as `judge_notes`.
     """
     check_settings(cfg.audit)
+    if cfg.audit.enabled and cfg.audit.judge:
+        say(f"{cfg.store}: {judge_notes(cfg, limit)}")
     samples = read_inputs(cfg, limit).samples
     pairs = [
         (sample.record, replace(note, strategy=name))  # a note goes by its whole name: "L1-medgemma"

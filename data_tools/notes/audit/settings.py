@@ -22,8 +22,8 @@ def check_settings(cfg: AuditConfig) -> None:
             raise ConfigError(f"audit.refuse: {kind!r} is none of {', '.join(KINDS)}.{hint}")
     if cfg.min_similarity and not cfg.encoder:
         raise ConfigError(
-            f"audit.min_similarity={cfg.min_similarity:g} needs a text encoder: say audit.encoder=minilm, or a "
-            "folder that holds one"
+            f"audit.min_similarity={cfg.min_similarity:g} needs a text encoder: say audit.encoder=minilm, or "
+            "a folder that holds one"
         )
     if "judge" in cfg.refuse and not cfg.judge:
         raise ConfigError("audit.refuse: 'judge' needs one: say audit.judge=WRITER, one of `writers`")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from data_tools.config import PrepareConfig, WriterConfig
 from data_tools.notes.backends import Answer, Failure, Request
+from data_tools.notes.backends.server_errors import variable_of
 from data_tools.notes.backends.server_limits import Spending
 from data_tools.notes.backends.server_session import Session
 from mmfm.errors import ConfigError, UserError
@@ -84,14 +85,16 @@ def _exchange(session: Session, requests: Iterator[Request], room: int) -> Itera
 
 
 def _key(cfg: WriterConfig) -> str:
-    key = os.environ.get(cfg.server.key_variable, "").strip()  # of a file, it ends in a new line
-    if not key and not cfg.server.url:
+    """The key for the server. One of OpenAI's goes to no other by itself."""
+    variable = variable_of(cfg.server)
+    key = os.environ.get(variable, "").strip()  # of a file, it ends in a new line
+    if variable and not key:
         raise UserError(
-            f"the environment variable {cfg.server.key_variable} holds no key: set it, or `server.url` for "
-            "another server than OpenAI's"
+            f"the environment variable {variable} holds no key: set it, or `server.url` for another server "
+            "than OpenAI's, without `server.key_variable` where that wants no key"
         )
     if not (key.isascii() and key.isprintable()):  # the client's error would show it
-        raise ConfigError(f"the environment variable {cfg.server.key_variable} holds what cannot be a key")
+        raise ConfigError(f"the environment variable {variable} holds what cannot be a key")
     return key or "none"  # the client wants one; servers of one's own do not look at it
 
 

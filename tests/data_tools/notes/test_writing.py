@@ -132,7 +132,7 @@ def test_failures_are_kept_and_asked_again_unless_told_not_to(
     def moody(request: Request) -> Answer | Failure:
         kind = int(request.key[:8], 16) % 3
         if kind == 0:
-            return Failure(request.key, "refused", "I cannot say", tries=2)
+            return Failure(request.key, "refused", "I cannot say", tries=2, tokens_in=9, cost=0.5)
         return replace(agree(request), text=" \n" if kind == 1 else "A plain lesion.")
 
     cfg, model = recipe(), fake(moody)
@@ -141,6 +141,9 @@ def test_failures_are_kept_and_asked_again_unless_told_not_to(
     assert set(summary.failed) == {"refused", "unusable"} and summary.written == 24 - failed
     kinds = {entry.failure: entry for entry in NoteStore(cfg.store).entries()}
     assert kinds["refused"].detail == "I cannot say" and kinds["refused"].tries == 2
+    assert kinds["refused"].tokens_in == 9 and kinds["refused"].cost == 0.5  # it was paid for
+    refused = summary.failed["refused"]
+    assert summary.cost == 0.25 * (24 - refused) + 0.5 * refused
     assert kinds["unusable"].answer == " \n" and kinds["unusable"].detail and kinds["unusable"].cost == 0.25
     assert sum("S2" in own for own in gather(cfg)[1]) == summary.written
     assert f"lacks notes of this recipe: S2 {failed} of 24 ({failed} failed)" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def test_changed_images_alone(raw_folder: Path, tmp_path: Path, capsys: pytest.C
 def test_nothing_to_show(raw_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(raw_folder, tmp_path / "raw")
     for path in (tmp_path / "raw" / "images").iterdir():
-        Image.new("RGB", (96, 96), (220, 180, 160)).save(path)
+        Image.new("RGB", (40, 40), (220, 180, 160)).save(path)
     words = ["data", "prepare", RECIPE, f"root={tmp_path / 'raw'}", "--changed", "prepare.hair=true"]
     code, out, _ = run(capsys, *words, "--output", str(tmp_path / "sheet.png"))
     assert code == 0 and out == "none of 160 images is changed by hair\n"
@@ -111,6 +111,24 @@ def test_identifying_words_are_counted_and_not_shown(
     }
     code, out, _ = run(capsys, "data", "deid", str(texts), "--show")
     assert code == 1 and "12 Maple Street" in out
+
+
+def test_names_of_columns_tell_what_numbers_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text(
+        "case,age,mrn,patient_name,size\n1,95,00482913,Quill,95\n2,45,,,12345678\n"
+    )
+    (tmp_path / "b.json").write_text('[{"age": 93, "size": 93, "mrn": 482913, "malignant": true}]')
+    code, out, _ = run(capsys, "data", "deid", str(tmp_path), "--output", str(tmp_path / "hits" / "hits.csv"))
+    assert code == 1 and "5 places in 13 texts" in out
+    with (tmp_path / "hits" / "hits.csv").open(newline="") as file:
+        rows = [(row["field"], row["start"], row["end"]) for row in csv.DictReader(file)]
+    assert rows == [
+        ("age", "0", "2"),
+        ("mrn", "0", "8"),
+        ("patient_name", "0", "5"),
+        ("age", "0", "2"),
+        ("mrn", "0", "6"),
+    ]
 
 
 def test_fields_can_be_chosen(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,8 @@ from data_tools.notes.audit.findings import SHORTFALLS
 
 # Kinds of finding by what they are about; the page gives each group its own colour and line.
 GROUPS = {
-    "diagnosis": ("class", "subclass", "malignancy", "judge"),
-    "attributes": ("age", "sex", "site", "skin_tone", "confirmation", "history"),
+    "diagnosis": ("class", "subclass", "malignancy"),
+    "attributes": ("age", "sex", "site", "skin_tone", "confirmation", "history", "judge"),
     "rules": ("option", "leak"),
     "form": ("length", "repetition", "near_duplicate", "empty", *SHORTFALLS),
 }

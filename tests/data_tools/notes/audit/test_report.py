@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_tools.config import ShardsConfig
-from data_tools.notes.audit.cards import ScoreCard, score_cards
-from data_tools.notes.audit.findings import KINDS, Audit, Finding, refusals
+from data_tools.notes.audit.cards import OPTIONAL, ScoreCard, score_cards
+from data_tools.notes.audit.findings import KINDS, SHORTFALLS, Audit, Finding, refusals
 from data_tools.notes.audit.report import AuditedLesion, AuditedNote, examples, words, write_report
 from data_tools.notes.audit.report.marks import pieces
 from data_tools.notes.audit.report.tables import all_cells, measures, percent, subgroup_tables

@@ -32,6 +32,7 @@ GOOD = Reply(body=completion("A note."))
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_session, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(server_limits, "NO_START_SECONDS", 0.05)
+    monkeypatch.setenv("NOTES_KEY", "secret")
 
 
 def request(number: int = 0, image: Path | None = None, schema: dict[str, Any] | None = None) -> Request:
@@ -327,6 +328,16 @@ def test_an_error_told_as_success_is_repeated() -> None:
     assert outcomes == [Failure("key0", "garbage", "the answer has no message: the provider is gone", 1)]
 
 
+def test_the_key_of_openai_goes_to_no_other_server_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
+    _, seen = ask(first_then_good())
+    assert "sk-of-openai" not in str(seen.headers)
+    message, _ = ending(lambda *_: error(401))
+    assert "name the environment variable that holds a key in `server.key_variable`" in message
+    _, seen = ask(first_then_good(), key_variable="OPENAI_API_KEY")
+    assert seen.headers[0]["authorization"] == "Bearer sk-of-openai"
+
+
 def test_a_key_is_told_to_nobody_but_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTES_KEY", "sk-very-secret\n")  # as from a file
     for status in (400, 500):
@@ -338,7 +349,7 @@ def test_a_key_is_told_to_nobody_but_the_server(monkeypatch: pytest.MonkeyPatch)
     assert "HTTP 401: not ***" in message
     for bad in ("sk-very\nsecret", "sk-very\u2019secret"):
         monkeypatch.setenv("NOTES_KEY", bad)
-        with pytest.raises(ConfigError, match="NOTES_KEY holds what cannot be a key$"):
+        with pytest.raises(ConfigError, match=r"NOTES_KEY holds what cannot be a key$"):
             ServerBackend(writer("http://localhost:1/v1", key_variable="NOTES_KEY"))
 
 
@@ -364,6 +375,8 @@ def test_settings_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) 
         ServerBackend(writer("http://localhost:1/v1", budget=5))
     with pytest.raises(ConfigError, match="model"):
         ServerBackend(WriterConfig())
+    with pytest.raises(UserError, match="MY_KEY holds no key"):
+        ServerBackend(writer("http://localhost:1/v1", key_variable="MY_KEY"))
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         ServerBackend(writer(""))
     with pytest.raises(ConfigError, match=r"server\.url=localhost:1/v1 must begin with http"):

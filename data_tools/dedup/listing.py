@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_tools.config import DedupConfig
-from data_tools.dedup import find_duplicates
+from data_tools.dedup.search import find_duplicates
 from data_tools.shards.plan import Sample
 from data_tools.splits import group_records
 from mmfm.files import write_atomically
