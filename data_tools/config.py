@@ -136,7 +136,10 @@ class ServerConfig:
     price_in: float = option(0.0, "price of a million prompt tokens", minimum=0)
     price_out: float = option(0.0, "price of a million answer tokens", minimum=0)
     budget: float = option(
-        0.0, "stop once so much is spent, in the currency of the prices; 0 for no limit", minimum=0
+        0.0,
+        "stop a run once so much is spent, in the currency of the prices; jobs of an array share it; 0 for "
+        "no limit",
+        minimum=0,
     )
 
 

@@ -52,7 +52,7 @@ def raw_folder(make_once: MakeOnce) -> Path:
 def shards_folder(raw_folder: Path, make_once: MakeOnce) -> Path:
     """Shards of the small drawn set, with notes M. Tests read them and never write there."""
     from data_tools.config import ShardsConfig
-    from data_tools.shards import shard
+    from data_tools.shards.build import shard
     from mmfm.config import load
 
     def write(folder: Path) -> None:

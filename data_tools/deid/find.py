@@ -29,6 +29,7 @@ KINDS = (  # of two hits in one place the kind that comes first here stays
     kinds.NAME,
 )
 MARK = "*"
+LONGEST_VALUE = 40  # letters: what is longer is prose, which its field tells nothing about
 
 
 def find_hits(text: str) -> list[Hit]:
@@ -44,12 +45,15 @@ def find_hits(text: str) -> list[Hit]:
 
 
 def find_field_hits(field: str, text: str) -> list[Hit]:
-    """As `find_hits`, for the text of a column or JSON name: that tells what `mrn`, `age` or `phone` hold."""
-    label = f"{field.replace('_', ' ')}: " if field else ""
+    """As `find_hits`, for a text of a column or JSON name: that tells what is in `mrn`, `age` or `phone`."""
+    if not field or len(text) > LONGEST_VALUE:
+        return find_hits(text)
+    label = f"{field.replace('_', ' ')}: "
     hits = find_hits(label + text)
-    return [
-        Hit(one.kind, one.start - len(label), one.end - len(label)) for one in hits if one.start >= len(label)
-    ]
+    if any(one.start < len(label) < one.end for one in hits):
+        return find_hits(text)
+    hits = [one for one in hits if one.start >= len(label)]
+    return [Hit(one.kind, one.start - len(label), one.end - len(label)) for one in hits]
 
 
 def masked(text: str) -> str:

@@ -83,7 +83,7 @@ def _json(path: Path, fields: Collection[str], by_line: bool) -> Iterator[Text]:
         for number, line in lines:
             try:
                 content = json.loads(line) if line.strip() else None
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 place = f"line {number} of {path}" if by_line else str(path)
                 raise DataError(f"{place} is no JSON: {error}") from error
             elements = content if isinstance(content, list) and not by_line else [content]

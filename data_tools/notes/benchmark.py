@@ -26,7 +26,7 @@ from data_tools.demo.language_pairs import made_up_record, pairs
 from data_tools.demo.language_training import train_tiny_model
 from data_tools.demo.lesion import draw_lesion
 from data_tools.demo.serve import BATCHING, serving
-from data_tools.notes import STRATEGIES
+from data_tools.notes.registry import STRATEGIES
 from data_tools.notes.backends import Answer, Request
 from data_tools.notes.backends.server import ServerBackend
 from data_tools.notes.strategy import Settings

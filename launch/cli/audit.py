@@ -12,6 +12,8 @@ from launch.cli.words import add_command, add_recipe, at_least
 EXAMPLES = """\
   mmfm notes audit configs/data/derm.yaml root=DATA
   mmfm notes audit configs/data/derm.yaml root=DATA notes=[M,L1] store=STORE --limit 500 --output look
+  mmfm notes audit configs/data/derm.yaml root=DATA audit.encoder=minilm
+  mmfm notes audit configs/data/derm.yaml root=DATA notes=[M,L1] store=STORE audit.judge=WRITER
   mmfm notes audit --planted
 
 The folder then holds audit.html (score cards, subgroups, notes beside their images; open it in a browser),

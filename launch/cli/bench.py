@@ -67,7 +67,7 @@ def _add_notes(actions: Any) -> None:
         "--key-variable",
         metavar="NAME",
         default="",
-        help="environment variable that holds the key (default: %(default)s)",
+        help="environment variable that holds the key; without it none is sent",
     )
     for name, least, default, meaning in (
         ("concurrency", 2, 16, "requests at once"),

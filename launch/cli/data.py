@@ -87,7 +87,7 @@ def run_shard(args: argparse.Namespace) -> int:
         job = submit(config)
         print(f"submitted; Slurm job {job} ends it. Logs: {config.output}{JOBS_SUFFIX}/logs")
         return 0
-    from data_tools.shards import shard
+    from data_tools.shards.build import shard
     from data_tools.shards.plan import REJECTS_NAME
 
     manifest = shard(config)
@@ -116,7 +116,7 @@ def _print_notes(notes: dict[str, dict[str, Any]], output: str) -> None:
 
 def run_verify(args: argparse.Namespace) -> int:
     """Check shards; list what is wrong."""
-    from data_tools.shards import verify
+    from data_tools.shards.verify import verify
 
     problems = verify(args.folder, decode=args.decode)
     for problem in problems:
@@ -130,7 +130,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def run_stats(args: argparse.Namespace) -> int:
     """Print counts."""
-    from data_tools.shards import print_stats
+    from data_tools.shards.tables import print_stats
 
     print_stats(args.folder, as_json=args.json)
     return 0
@@ -138,7 +138,7 @@ def run_stats(args: argparse.Namespace) -> int:
 
 def run_ls(args: argparse.Namespace) -> int:
     """List samples."""
-    from data_tools.shards import print_samples
+    from data_tools.shards.ls import print_samples
 
     print_samples(args.folder, args.split, args.dataset, args.label, args.limit)
     return 0

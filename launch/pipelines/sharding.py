@@ -52,6 +52,6 @@ def submit(config: ShardsConfig) -> str:
 
 def write_share_here(config: ShardsConfig) -> None:
     """What a task of the array does: write its share of the shards."""
-    from data_tools.shards import write_share
+    from data_tools.shards.build import write_share
 
     write_share(config, int(os.environ["SLURM_ARRAY_TASK_ID"]), config.pack.tasks)

@@ -14,7 +14,7 @@ from data_tools.demo import COLUMNS, draw_demo_set
 from data_tools.demo.draw import CLINICAL, DERMOSCOPIC, SKIN, draw_image
 from data_tools.demo.lesion import HABITS, Lesion, draw_lesion
 from data_tools.demo.structures import COLOURS, STRUCTURES
-from data_tools.notes import write_notes
+from data_tools.notes.registry import write_notes
 from data_tools.sources import read_source
 from mmfm.config import load
 from mmfm.errors import DataError

@@ -11,7 +11,7 @@ import pytest
 from data_tools.demo.language import make_tiny_model
 from data_tools.demo.language_pairs import ASKED, REFUSAL, pairs
 from data_tools.demo.language_training import train_tiny_model
-from data_tools.notes import STRATEGIES
+from data_tools.notes.registry import STRATEGIES
 from mmfm.models.torchvision_compat import declare_operators
 
 

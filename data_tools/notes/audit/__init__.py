@@ -1,6 +1,5 @@
 """Which notes lie: every note against the metadata of its lesion, and what is refused for it."""
 
-from data_tools.notes.audit.engine import audit_notes
 from data_tools.notes.audit.findings import (
     ATTRIBUTES,
     CONTRADICTIONS,
@@ -11,4 +10,4 @@ from data_tools.notes.audit.findings import (
     refusals,
 )
 
-__all__ = ["ATTRIBUTES", "CONTRADICTIONS", "KINDS", "VERSION", "Audit", "Finding", "audit_notes", "refusals"]
+__all__ = ["ATTRIBUTES", "CONTRADICTIONS", "KINDS", "VERSION", "Audit", "Finding", "refusals"]

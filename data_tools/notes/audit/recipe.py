@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from data_tools.config import ShardsConfig
-from data_tools.notes.audit import VERSION, audit_notes, refusals
+from data_tools.notes.audit import VERSION, refusals
 from data_tools.notes.audit.cards import ScoreCard, score_cards
+from data_tools.notes.audit.engine import audit_notes
 from data_tools.notes.audit.judging import judge_notes
 from data_tools.notes.audit.refused import json_lines, refused_line
-from data_tools.notes.audit.report import AuditedLesion, AuditedNote, write_report
+from data_tools.notes.audit.report.examples import AuditedLesion, AuditedNote
+from data_tools.notes.audit.report.page import write_report
 from data_tools.notes.audit.settings import check_settings
 from data_tools.shards.inputs import read_inputs
 from mmfm import __version__

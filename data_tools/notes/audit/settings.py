@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from data_tools.config import AuditConfig
-from data_tools.notes import strategy_of
+from data_tools.notes.registry import strategy_of
 from data_tools.notes.audit.findings import KINDS
 from mmfm.errors import ConfigError
 

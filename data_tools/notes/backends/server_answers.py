@@ -32,7 +32,7 @@ def read_completion(body: Any, characters_in: int) -> Completion | Problem:
     choices = getattr(body, "choices", None)
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = getattr(choice, "message", None)
-    content = getattr(message, "content", None)
+    content = _joined(getattr(message, "content", None))
     if message is None or not (content is None or isinstance(content, str)):
         return Problem("garbage", f"the answer has no message{_said(body)}", "again", server=True)
     text, finish = content or "", getattr(choice, "finish_reason", None) or "stop"
@@ -51,6 +51,14 @@ def read_completion(body: Any, characters_in: int) -> Completion | Problem:
         counted=counted,
         problem=_problem(text, finish, getattr(message, "refusal", None)),
     )
+
+
+def _joined(content: Any) -> Any:
+    """The text of an answer in parts, as some models give it; anything else as it is."""
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        return content
+    texts = [part.get("text") for part in content if part.get("type") == "text"]
+    return "".join(texts) if all(isinstance(text, str) for text in texts) else content
 
 
 def _said(body: Any) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 import networkx as nx
 import yaml
 
+from data_tools.notes.facts import clean
 from mmfm.errors import DataError
 from mmfm.records import NOT_KNOWN, Record
-from mmfm.taxonomy import CLASSES, MALIGNANT, SUBCLASSES, UNKNOWN_LABEL, subclass_of
+from mmfm.taxonomy import CLASSES, MALIGNANT, SUBCLASSES, UNKNOWN_LABEL, label_of, subclass_of
 
 FILE = Path(__file__).with_suffix(".yaml")
 # Relations of a disease, and the kind of what stands at their other end.
@@ -29,6 +30,8 @@ CODED_AS = "coded as"
 FACT_KINDS = tuple(RELATIONS.values())
 KINDS = ("ICD-10 code", "disease", *FACT_KINDS)
 SEXES = ("", "female", "male")
+# Words that sources put in the place of a subclass for a group that a class is held to be. Those of HAM10000.
+GROUPS = {"actinic keratosis or intraepithelial carcinoma": "ACK"}
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,9 @@ class Knowledge:
     def disease_of(self, record: Record) -> str | None:
         """The disease of a record, as exactly as it tells; None where it does not tell a class either.
 
-        None as well for a malignant lesion of a class that is not: what the graph holds of vascular lesions
-        is not true of a Kaposi sarcoma.
+        None as well for what the graph does not hold: a malignant lesion of a class that is not (vascular
+        lesions are no Kaposi sarcoma), and a subclass that is neither one of the taxonomy nor a kind that the
+        graph names (what is true of benign keratoses is not of a clear cell acanthoma).
         """
         usual = CLASSES[record.label].malignancy if record.label != UNKNOWN_LABEL else MALIGNANT
         if record.malignancy == MALIGNANT != usual:
@@ -138,12 +142,29 @@ class Knowledge:
             subclass = subclass_of(words)
             if subclass is not None and record.label in (subclass.label, UNKNOWN_LABEL):
                 return subclass.name
-        return record.class_name or None
+        return (record.class_name or None) if self._holds_kind(record) else None
 
     def sites_of(self, record: Record) -> tuple[str, ...]:
         """The site of a record by the name that the graph has for it, if it has one."""
         site = self.find(record.site)
         return (site,) if site and self.kind_of(site) == "site" else ()
+
+    def _holds_kind(self, record: Record) -> bool:
+        """Whether a record without a subclass of its class may take what the graph holds of that class."""
+        words = clean(record.subclass).lower()
+        if not words or record.matched_subclass or subclass_of(words) is not None:
+            return True
+        if record.label != UNKNOWN_LABEL and any(words in e.of for e in self._of_class(record.class_name)):
+            return True
+        try:
+            return label_of(GROUPS.get(words, words)) == record.label
+        except KeyError:
+            return False
+
+    def _of_class(self, disease: str) -> Iterator[Edge]:
+        """The statements of a class and of its subclasses."""
+        for one in (disease, *self.subclasses_of(disease)):
+            yield from self.statements(one)
 
     def _find_edges(self, disease: str, kind: str) -> list[Edge]:
         own = [edge for edge in self.statements(disease) if edge.kind == kind]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from identifying import HARD, plain, planted
 
 from data_tools.deid import KINDS, find_hits
-from data_tools.deid.find import masked
+from data_tools.deid.find import find_field_hits, masked
 
 LEAST_RECALL = {"name": 0.9}  # names stand in more ways than any rule tells
 LEAST, LEAST_PRECISION = 0.95, 0.95
@@ -57,6 +57,16 @@ def test_planted_sentences_are_found_and_plain_ones_are_not() -> None:
 )
 def test_departments_diagnoses_and_signs_are_no_names(text: str) -> None:
     assert find_hits(text) == []
+
+
+def test_a_field_tells_about_values_and_not_about_prose() -> None:
+    assert [hit.kind for hit in find_field_hits("patient", "Quill")] == ["name"]
+    assert find_field_hits("patient", "Recently a rash has come up on both of my arms.") == []
+    assert find_field_hits("size", "95") == find_field_hits("", "95") == []
+    assert [(hit.kind, hit.start) for hit in find_field_hits("a@b", "@example.com, 2021-03-14")][-1] == (
+        "date",
+        14,
+    )
 
 
 def test_hits_lie_apart_and_in_order() -> None:

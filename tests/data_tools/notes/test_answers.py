@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from data_tools.notes import STRATEGIES
+from data_tools.notes.registry import STRATEGIES
 from data_tools.notes.strategies.structured import OPTIONS
 from data_tools.notes.strategies.unaided import class_list
 from data_tools.notes.strategy import Settings, UnusableAnswerError

@@ -239,6 +239,26 @@ def test_the_disease_is_as_exact_as_the_record_tells() -> None:
     assert GRAPH.disease_of(Record("a", "0", "clinical")) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "subclass", "disease"),
+    [
+        ("NEV", "atypical melanocytic proliferation", None),
+        ("BEK", "clear cell acanthoma", None),
+        ("BEK", "epidermal nevus", None),
+        ("BEK", "Benign keratosis-like lesion", "benign keratosis"),  # words for the class
+        ("ACK", "actinic keratosis or intraepithelial carcinoma", "actinic keratosis"),  # a group's name
+        ("BEK", " - ", "benign keratosis"),  # not known
+        ("VASC", "Cherry hemangioma", "vascular lesion"),  # a kind that the graph names
+    ],
+)
+def test_a_kind_that_the_graph_does_not_hold_takes_nothing_of_its_class(
+    code: str, subclass: str, disease: str | None
+) -> None:
+    record = Record("a", "0", "clinical", label=label_of(code), subclass=subclass)
+    assert GRAPH.disease_of(record) == disease
+    assert bool(draw(record, GraphConfig())) == (disease is not None)
+
+
 def test_a_disease_is_printed_with_its_sources() -> None:
     text = "\n".join(describe("mel"))
     assert re.search(r"^melanoma; ICD-10 C43\.9$", text, re.MULTILINE)

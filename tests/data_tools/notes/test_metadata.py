@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_tools.notes import STRATEGIES, write_notes
+from data_tools.notes.registry import STRATEGIES, write_notes
 from data_tools.notes.strategies.metadata import SENTENCES, TEMPLATE_HASH
 from mmfm.records import Record
 from mmfm.taxonomy import CLASSES, MALIGNANCIES

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.config import GraphConfig
-from data_tools.notes import STRATEGIES, strategy_of, write_notes
+from data_tools.notes.registry import STRATEGIES, strategy_of, write_notes
 from data_tools.notes.graph import draw
 from data_tools.notes.strategies.primed import SENTENCES, TEMPLATE_HASH
 from data_tools.notes.strategy import Settings

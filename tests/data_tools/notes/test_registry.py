@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_tools.notes import STRATEGIES, strategy_of, write_notes
+from data_tools.notes.registry import STRATEGIES, strategy_of, write_notes
 from data_tools.notes.strategy import Settings
 from mmfm.errors import ConfigError
 from mmfm.records import Record

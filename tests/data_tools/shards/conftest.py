@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from data_tools.config import DedupConfig, PackConfig, ShardsConfig, SourceConfig
-from data_tools.shards import shard
+from data_tools.shards.build import shard
 
 COLUMNS = {"file": "file", "lesion_id": "lesion", "patient_id": "patient", "label": "class"}
 CLASSES = ("MEL", "NEV", "BCC")

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_shards import jpeg, write_tiny
 
-from data_tools.shards import verify
 from data_tools.shards.choose import settle_conflicts, shares, thin
 from data_tools.shards.mix import Wanted, mix
 from data_tools.shards.origin import Entry, Origin, Stored
 from data_tools.shards.repack import Edit, Selection
+from data_tools.shards.verify import verify
 from mmfm.data.index import SPLITS, Split
 from mmfm.data.manifest import Manifest
 from mmfm.errors import ConfigError, DataError

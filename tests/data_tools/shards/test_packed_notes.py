@@ -15,9 +15,12 @@ from data_tools.config import AuditConfig, PackConfig, ServerConfig, ShardsConfi
 from data_tools.notes.asking import Questions
 from data_tools.notes.audit import engine
 from data_tools.notes.store import Entry, NoteStore
-from data_tools.shards import prepare, print_samples, shard, verdicts, verify, write_share
+from data_tools.shards import verdicts
+from data_tools.shards.build import prepare, shard, write_share
 from data_tools.shards.inputs import read_samples
+from data_tools.shards.ls import print_samples
 from data_tools.shards.plan import AUDITS_NAME, REFUSED_NAME
+from data_tools.shards.verify import verify
 from mmfm.data.index import Split
 from mmfm.data.manifest import Manifest
 from mmfm.errors import ConfigError

@@ -9,7 +9,8 @@ import pytest
 
 from data_tools.config import DedupConfig, ShardsConfig
 from data_tools.leaks import find_leaks, read_sides
-from data_tools.shards import shard, verify
+from data_tools.shards.build import shard
+from data_tools.shards.verify import verify
 from mmfm.config import load
 from mmfm.data.index import SPLITS, TRAIN, VAL, Split
 from mmfm.records import Record

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from killed import run_until_killed
 from tiny_shards import write_tiny
 
-from data_tools.shards import repack, verify
+from data_tools.shards import repack
 from data_tools.shards.reshard import reshard
+from data_tools.shards.verify import verify
 from mmfm.data.index import Split
 from mmfm.data.manifest import Manifest
 from mmfm.errors import ConfigError, DataError

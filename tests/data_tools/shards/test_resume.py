@@ -11,7 +11,8 @@ import pytest
 from killed import run_until_killed
 
 from data_tools.config import PackConfig
-from data_tools.shards import build, shard, writer
+from data_tools.shards import build, writer
+from data_tools.shards.build import shard
 from mmfm.errors import ConfigError, DataError
 
 

@@ -14,7 +14,10 @@ import webdataset
 from PIL import Image
 
 from data_tools.config import AuditConfig, PackConfig, SplitConfig
-from data_tools.shards import list_samples, shard, stats, verify
+from data_tools.shards.build import shard
+from data_tools.shards.ls import list_samples
+from data_tools.shards.stats import stats
+from data_tools.shards.verify import verify
 from mmfm.data.index import Split
 from mmfm.data.manifest import Manifest
 from mmfm.errors import ConfigError, DataError

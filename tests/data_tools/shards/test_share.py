@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from data_tools.config import DedupConfig
-from data_tools.shards import build, prepare, shard, write_share
+from data_tools.shards import build
+from data_tools.shards.build import prepare, shard, write_share
 from mmfm.errors import ConfigError, DataError
 
 

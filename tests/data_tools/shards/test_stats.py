@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from tiny_shards import write_tiny
 
-from data_tools.shards import print_samples, print_stats, stats
+from data_tools.shards.ls import print_samples
+from data_tools.shards.stats import stats
+from data_tools.shards.tables import print_stats
 from mmfm.data.index import Split
 from mmfm.records import Note, Record
 

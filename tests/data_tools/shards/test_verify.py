@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from data_tools.shards import Problem, verify
+from data_tools.shards.problems import Problem
+from data_tools.shards.verify import verify
 from mmfm.data.index import build_index, read_index, write_index
 from mmfm.data.manifest import Manifest
 from mmfm.errors import DataError

@@ -149,6 +149,7 @@ def test_descriptions_of_a_recipe(raw_folder: Path, capsys: pytest.CaptureFixtur
         (["none"], "none not found"),
         (["bad.json"], "bad.json is no JSON"),
         (["bad.jsonl"], "line 2 of bad.jsonl is no JSON"),
+        (["deep.json"], "deep.json is no JSON"),
         (["bad.csv"], "bad.csv cannot be read"),
         (["picture.png"], "picture.png: texts are read from files that end in"),
         (["empty"], "empty holds no file that ends in"),
@@ -165,6 +166,7 @@ def test_what_cannot_be_checked(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("bad.json").write_text("{")
+    Path("deep.json").write_text("[" * 100_000)
     Path("bad.jsonl").write_text('{"a": "b"}\nnothing\n')
     Path("bad.csv").write_bytes(b"a,b\n\xff\xfe,c\n")
     Path("picture.png").touch()

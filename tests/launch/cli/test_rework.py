@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_shards import write_tiny
 
-from data_tools.shards import verify
+from data_tools.shards.verify import verify
 from launch.cli import main
 from mmfm.records import Record
 

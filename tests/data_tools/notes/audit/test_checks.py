@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.config import AuditConfig, GraphConfig
-from data_tools.notes.audit import Audit, Finding, audit_notes, refusals
-from data_tools.notes.audit.engine import audit_note
+from data_tools.notes.audit import Audit, Finding, refusals
+from data_tools.notes.audit.engine import audit_note, audit_notes
 from data_tools.notes.strategies.metadata import MetadataTemplate
 from data_tools.notes.strategies.primed import PrimedNote
 from data_tools.notes.strategy import Settings

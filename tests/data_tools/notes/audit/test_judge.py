@@ -23,7 +23,7 @@ from data_tools.notes.audit.settings import check_settings
 from data_tools.notes.backends import Answer, Failure, Request
 from data_tools.notes.store import NoteStore
 from data_tools.notes.strategy import Settings, UnusableAnswerError
-from data_tools.shards import shard
+from data_tools.shards.build import shard
 from data_tools.shards.inputs import read_inputs
 from mmfm.errors import ConfigError, DataError
 from mmfm.records import Note, Record

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_tools.config import AuditConfig, ShardsConfig
-from data_tools.notes.audit import audit_notes
+from data_tools.notes.audit.engine import audit_notes
 from data_tools.notes.strategies.metadata import MetadataTemplate
 from data_tools.notes.strategies.primed import PrimedNote
 from data_tools.notes.strategy import Settings

@@ -19,8 +19,10 @@ from PIL import Image
 from data_tools.config import ShardsConfig
 from data_tools.notes.audit.cards import OPTIONAL, ScoreCard, score_cards
 from data_tools.notes.audit.findings import KINDS, SHORTFALLS, Audit, Finding, refusals
-from data_tools.notes.audit.report import AuditedLesion, AuditedNote, examples, words, write_report
+from data_tools.notes.audit.report import examples, words
+from data_tools.notes.audit.report.examples import AuditedLesion, AuditedNote
 from data_tools.notes.audit.report.marks import pieces
+from data_tools.notes.audit.report.page import write_report
 from data_tools.notes.audit.report.tables import all_cells, measures, percent, subgroup_tables
 from mmfm.records import Note, Record
 from mmfm.taxonomy import CLASSES

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from data_tools.config import AuditConfig
-from data_tools.notes.audit import Audit, audit_notes, refusals
+from data_tools.notes.audit import Audit, refusals
 from data_tools.notes.audit.cards import ScoreCard, score_cards
+from data_tools.notes.audit.engine import audit_notes
 from data_tools.notes.audit.report.tables import cell, measures
 from data_tools.notes.audit.settings import check_settings
 from data_tools.notes.audit.similarity import SCORES, bert_score, encoder, facts_text, similarities

@@ -155,6 +155,7 @@ def test_requests_are_taken_as_there_is_room_and_few_are_under_way() -> None:
         pytest.param(Reply(body={"id": "1", "choices": []}), id="no choices"),
         pytest.param(Reply(body={"choices": [{"message": {"content": 7}}]}), id="no text"),
         pytest.param(Reply(body=[1, 2]), id="a list"),
+        pytest.param(Reply(body={"choices": [{"message": {"content": [7]}}]}), id="parts without text"),
         pytest.param(Reply(body=completion("  ")), id="empty"),
     ],
 )
@@ -321,6 +322,18 @@ def test_what_is_refused_has_its_cost() -> None:
     assert failed.cost == pytest.approx(2 * (10 * 2 + 5 * 10) / 1e6)
     (failed,), _ = ask(first_then_good(*[Reply(body=completion(""))] * 2, error(400)), price_in=2)
     assert isinstance(failed, Failure) and failed.tokens_in == 0 and failed.cost == pytest.approx(40 / 1e6)
+
+
+def test_an_answer_may_come_in_parts() -> None:
+    body: dict[str, Any] = completion("")
+    thoughts = {"type": "thinking", "thinking": "Well."}
+    body["choices"][0]["message"]["content"] = [
+        thoughts,
+        {"type": "text", "text": "A "},
+        {"type": "text", "text": "note."},
+    ]
+    outcomes, _ = ask(lambda *_: Reply(body=body))
+    assert isinstance(outcomes[0], Answer) and outcomes[0].text == "A note."
 
 
 def test_an_error_told_as_success_is_repeated() -> None:
