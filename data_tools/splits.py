@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from data_tools.config import SplitConfig
+from data_tools.groupids import GroupId, group_ids
 from mmfm.data.index import SPLITS, TEST, TRAIN, VAL
 from mmfm.errors import ConfigError
 from mmfm.progress import say
@@ -36,7 +35,7 @@ def assign_splits(
 ) -> list[str]:
     """The split of every record: "train", "val", "test", or "" for one that is left out.
 
-    Records are joined into groups by lesion id, patient id (each compared over all data sets) and
+    Records are joined into groups by lesion id, patient id (each as `group_ids` compares them) and
     near-duplicate pairs; a group stays on one side. Within each data set and label the groups are ordered by
     a hash of the seed and their smallest key, so the result does not depend on the order of `records`.
 
@@ -128,14 +127,17 @@ def _kept(records: Sequence[Record]) -> frozenset[str]:
 
 
 def group_records(records: Sequence[Record], duplicates: Iterable[tuple[int, int, int]] = ()) -> np.ndarray:
-    """Group number of every record (n,): connected components over lesion, patient and duplicate pairs."""
+    """Group number of every record (n,): connected components over lesion, patient and duplicate pairs.
+
+    Lesion and patient ids without a letter join records of one data set, others those of all (`group_ids`).
+    """
+    from scipy.sparse import coo_array  # here: who only looks into shards does not wait for it
+    from scipy.sparse.csgraph import connected_components
+
     edges = [(i, j) for i, j, _ in duplicates]
-    for name in ("lesion_id", "patient_id"):
-        first: dict[str, int] = {}
-        for place, record in enumerate(records):
-            value = getattr(record, name)
-            if value:
-                edges.append((first.setdefault(value, place), place))
+    first: dict[GroupId, int] = {}
+    for place, record in enumerate(records):
+        edges += [(first.setdefault(group, place), place) for group in group_ids(record)]
     rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
     ones = np.ones(len(rows), dtype=np.int8)
     graph = coo_array((ones, (rows, columns)), shape=(len(records), len(records)))

@@ -15,8 +15,8 @@ import numpy as np
 import yaml
 
 from data_tools.demo.lesion import HABITS, Habit
-from data_tools.notes.registry import STRATEGIES
 from data_tools.notes.prompts import listed
+from data_tools.notes.registry import STRATEGIES
 from data_tools.notes.strategies.structured import OPTIONS
 from data_tools.notes.strategy import Prompt, Settings
 from data_tools.sources.diagnosis import FILE, Diagnosis, diagnosis_of

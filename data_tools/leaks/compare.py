@@ -10,22 +10,25 @@ from itertools import combinations
 
 from data_tools.config import DedupConfig, PrepareConfig
 from data_tools.dedup import check, hash_images, near_pairs
+from data_tools.groupids import LESION, PATIENT, GroupId, group_ids
 from data_tools.leaks.sides import Sides
 from mmfm.records import Record
 
-LESION, PATIENT, IMAGE, NEAR, NOTE = "lesion", "patient", "image id", "near-duplicate", "identical note"
+IMAGE, NEAR, NOTE = "image id", "near-duplicate", "identical note"
 KINDS = (LESION, PATIENT, IMAGE, NEAR, NOTE)
 # Templates say the same of lesions of which the same is known, so equal words alone are no leak.
 LEAKING = (LESION, PATIENT, IMAGE, NEAR)
 # Ids of the ISIC archive mean the same in every data set that took images from there.
 ARCHIVE_ID = re.compile(r"(ISIC|IL|IP)_\d+")
 
-Identify = Callable[[Record], list[str]]  # what identifies a record
+Identify = Callable[[Record], list[GroupId]]  # what identifies a record
 IDENTIFY: dict[str, Identify] = {
-    LESION: lambda record: [record.lesion_id],
-    PATIENT: lambda record: [record.patient_id],
-    IMAGE: lambda record: [record.image_id],
-    NOTE: lambda record: [f"{strategy}: {note.text}" for strategy, note in record.notes.items()],
+    LESION: lambda record: [group for group in group_ids(record) if group.kind == LESION],
+    PATIENT: lambda record: [group for group in group_ids(record) if group.kind == PATIENT],
+    IMAGE: lambda record: [_image_id(record)],
+    NOTE: lambda record: [
+        GroupId(NOTE, "", f"{strategy}: {note.text}") for strategy, note in record.notes.items()
+    ],
 }
 
 
@@ -53,13 +56,13 @@ class Finding:
 def find_leaks(sides: Sides, cfg: DedupConfig) -> list[Finding]:
     """What any two sides share, by kind and pair of sides; `cfg` says how near duplicates are.
 
-    Lesion and patient ids name the same thing within a folder, as for the splits that `mmfm data shard`
-    makes. Across folders an id counts where the datasets have the same name, or if it is the archive's.
+    Lesions and patients are joined as for the splits that `mmfm data shard` and `mix` make (`group_ids`). An
+    image id counts where the datasets have the same name, or if it is the archive's.
     """
     check(cfg)
     findings: dict[tuple[str, int, int], Finding] = {}
     for kind, identify in IDENTIFY.items():
-        for first, second, value in _same(sides, kind, identify):
+        for first, second, value in _same(sides, identify):
             _add(findings, kind, sides, first, second, value)
     if cfg.enabled:
         for one, other, distance in _near(sides, cfg):
@@ -86,29 +89,20 @@ def _add(
     found.samples[1].update(second)
 
 
-def _same(sides: Sides, kind: str, identify: Identify) -> Iterator[tuple[list[int], list[int], str]]:
+def _same(sides: Sides, identify: Identify) -> Iterator[tuple[list[int], list[int], str]]:
     """Samples of one side, those of another, and what all of them have."""
-    groups: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[GroupId, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for place, sample in enumerate(sides.samples):
-        for value in identify(sample.record):
-            if value:
-                groups[value][sample.side].append(place)
-    for value, by_side in groups.items():
+        for group in identify(sample.record):
+            groups[group][sample.side].append(place)
+    for group, by_side in groups.items():
         for a, b in combinations(sorted(by_side), 2):
-            first, second = by_side[a], by_side[b]
-            same_folder = sides.sides[a].folder == sides.sides[b].folder
-            if not (kind == NOTE or (kind != IMAGE and same_folder) or ARCHIVE_ID.fullmatch(value)):
-                names = _datasets(sides, first) & _datasets(sides, second)
-                first, second = (
-                    [place for place in places if sides.samples[place].record.dataset in names]
-                    for places in (first, second)
-                )
-            if first:
-                yield first, second, value
+            yield by_side[a], by_side[b], group.value
 
 
-def _datasets(sides: Sides, places: list[int]) -> set[str]:
-    return {sides.samples[place].record.dataset for place in places}
+def _image_id(record: Record) -> GroupId:
+    archived = ARCHIVE_ID.fullmatch(record.image_id)
+    return GroupId(IMAGE, "" if archived else record.dataset, record.image_id)
 
 
 def _near(sides: Sides, cfg: DedupConfig) -> Iterator[tuple[int, int, int]]:

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from data_tools.config import ShardsConfig, WriterConfig
-from data_tools.notes.registry import STRATEGIES, strategy_of
 from data_tools.notes.examples import StyleExamples
 from data_tools.notes.keys import FileDigests, model_identity, note_key
+from data_tools.notes.registry import STRATEGIES, strategy_of
 from data_tools.notes.store import DIGESTS
 from data_tools.notes.strategy import NoteStrategy, Prompt, Settings
 from mmfm.errors import ConfigError

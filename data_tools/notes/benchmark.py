@@ -26,9 +26,9 @@ from data_tools.demo.language_pairs import made_up_record, pairs
 from data_tools.demo.language_training import train_tiny_model
 from data_tools.demo.lesion import draw_lesion
 from data_tools.demo.serve import BATCHING, serving
-from data_tools.notes.registry import STRATEGIES
 from data_tools.notes.backends import Answer, Request
 from data_tools.notes.backends.server import ServerBackend
+from data_tools.notes.registry import STRATEGIES
 from data_tools.notes.strategy import Settings
 from mmfm.errors import UserError
 from mmfm.progress import track

@@ -23,7 +23,11 @@ NAMES = (
     "skin_tone",
     "confirmation",
 )
-PLACES = {"head and neck": "in the head and neck region", "whole body": "anywhere on the body"}
+PLACES = {
+    "acral skin": "on acral skin",
+    "head and neck": "in the head and neck region",
+    "whole body": "anywhere on the body",
+}
 ROMAN = {"1": "I", "2": "II", "3": "III", "4": "IV", "5": "V", "6": "VI"}
 
 

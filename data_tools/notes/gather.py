@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_tools.config import ShardsConfig
-from data_tools.notes.registry import strategy_of, write_notes
 from data_tools.notes.asking import Questions, asked_notes
+from data_tools.notes.registry import strategy_of, write_notes
 from data_tools.notes.store import Entry, NoteStore
 from data_tools.notes.strategies.shuffled import NAME as CONTROL
 from data_tools.notes.strategies.shuffled import shuffled

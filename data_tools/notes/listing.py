@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_tools.config import ShardsConfig
-from data_tools.notes.registry import write_notes
 from data_tools.notes.asking import Questions
 from data_tools.notes.meter import money
+from data_tools.notes.registry import write_notes
 from data_tools.notes.store import Entry, NoteStore
 from data_tools.notes.strategies.shuffled import NAME as CONTROL
 from data_tools.notes.strategy import Settings

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from data_tools.groupids import GroupId, group_ids
 from data_tools.shards.origin import Entry
 from data_tools.shards.repack import Selection
 from data_tools.shards.summary import code_of
@@ -13,7 +14,6 @@ from data_tools.splits import group_records
 from mmfm.data.index import SPLITS
 from mmfm.errors import ConfigError, DataError
 from mmfm.progress import say
-from mmfm.records import Record
 from mmfm.taxonomy import CODES, UNKNOWN_LABEL, label_of
 
 FILTERS = (
@@ -78,8 +78,9 @@ def settle_clashes(selection: Selection, how: str) -> None:
     """See to it that keys are unique.
 
     `how`: "error" raises `DataError` that names the first clashing samples; "first" keeps the sample of the
-    first folder; "prefix" puts the name of every later folder that clashes before its datasets, lesions and
-    patients, and raises `DataError` where two samples of a key are one picture.
+    first folder; "prefix" puts the name of every later folder that clashes before its datasets, and raises
+    `DataError` where two samples of a key are one picture. Lesions and patients keep their ids: those that
+    number a dataset go with it, and the others are the same in every folder, also where an image is not.
     """
     first: dict[str, Entry] = {}
     clashes = []
@@ -187,18 +188,17 @@ def _conflict(selection: Selection, group: Sequence[Entry]) -> str:
         f"{entry.stored.key} is {split} in {selection.origins[entry.origin].name}"
         for split, entry in sorted(sides.items(), key=lambda side: SPLITS.index(side[0]))
     ]
-    return f"{_shared([entry.record for entry in group], group)}: {', '.join(shown)}"
+    return f"{_shared(group)}: {', '.join(shown)}"
 
 
-def _shared(records: Sequence[Record], group: Sequence[Entry]) -> str:
-    for kind, name in (("lesion", "lesion_id"), ("patient", "patient_id")):
-        sides: dict[str, set[str]] = {}
-        for record, entry in zip(records, group, strict=True):
-            if getattr(record, name):
-                sides.setdefault(getattr(record, name), set()).add(entry.split)
-        for value, splits in sides.items():
-            if len(splits) > 1:
-                return f"{kind} {value}"
+def _shared(group: Sequence[Entry]) -> str:
+    sides: dict[GroupId, set[str]] = {}
+    for entry in group:
+        for shared in group_ids(entry.record):
+            sides.setdefault(shared, set()).add(entry.split)
+    torn = [shared for shared, splits in sides.items() if len(splits) > 1]
+    if torn:
+        return str(min(torn, key=lambda shared: shared.kind))  # a lesion says more than its patient
     return "one picture" if len({entry.picture for entry in group}) == 1 else "joined by way of others"
 
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from data_tools.groupids import GroupId, group_ids
 from data_tools.shards import problems as kinds
 from data_tools.shards.members import Member, scan
 from data_tools.shards.problems import Problem
@@ -45,7 +46,7 @@ class Findings:
     keys: list[str] = field(default_factory=list)  # of which it has a member
     tally: Tally = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)  # by name
-    groups: set[tuple[str, str]] = field(default_factory=set)  # ("lesion" or "patient", id)
+    groups: set[GroupId] = field(default_factory=set)  # its lesions and patients
 
     def report(self, kind: str, key: str, detail: str) -> None:
         """Note a problem of this shard."""
@@ -177,8 +178,7 @@ class _Members:
         elif self.labels.get(key, told) != told:
             self._report(kinds.INDEX, key, f"its record says {told}, the index {self.labels[key]}")
         self.findings.notes.update(record.notes.keys())
-        named = (("lesion", record.lesion_id), ("patient", record.patient_id))
-        self.findings.groups.update((kind, value) for kind, value in named if value)
+        self.findings.groups.update(group_ids(record))
 
     def _check_image(self, key: str, data: bytes) -> None:
         try:

@@ -31,8 +31,8 @@ SMALL = 30_000_000  # bytes that are copied sooner than further processes start
 class Edit:
     """What changes in the records of an origin: nothing, or other names and fewer notes.
 
-    `prefix` goes before the names of datasets, lesions and patients, and so before the keys; `notes` are the
-    notes to keep, None for all.
+    `prefix` goes before the names of datasets, and so before the keys; `notes` are the notes to keep, None
+    for all.
     """
 
     prefix: str = ""
@@ -50,12 +50,7 @@ class Edit:
         """A record under its new names."""
         if not self.prefix:
             return record
-        return replace(
-            record,
-            dataset=self.key(record.dataset),
-            lesion_id=record.lesion_id and self.key(record.lesion_id),
-            patient_id=record.patient_id and self.key(record.patient_id),
-        )
+        return replace(record, dataset=self.key(record.dataset))
 
     def kept(self, notes: Sequence[str]) -> tuple[str, ...]:
         """Those of the notes that stay."""

@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_tools.config import ShardsConfig
 from data_tools.notes.audit import VERSION
-from data_tools.shards.inputs import Inputs
 from data_tools.shards.plan import Plan, identity
 from data_tools.shards.writer import ShardReport
 from mmfm.data.index import SPLITS, ShardIndex, read_index
 from mmfm.data.manifest import DomainCounts, Manifest, SplitInfo
 from mmfm.taxonomy import CODES
+
+if TYPE_CHECKING:
+    from data_tools.shards.inputs import Inputs  # brings all sources and strategies with it
 
 Tally = Counter[tuple[str, str, str]]  # (dataset, domain, class code or "") -> samples
 

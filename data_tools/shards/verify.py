@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_tools.groupids import GroupId
 from data_tools.shards import problems as kinds
 from data_tools.shards.inspect import Findings, Inspection, inspect_shard
 from data_tools.shards.plan import PARTS
@@ -97,14 +98,14 @@ def _wrong_notes(manifest: Manifest, findings: Sequence[Findings]) -> list[Probl
 
 
 def _shared_groups(findings: Sequence[Findings]) -> list[Problem]:
-    """Lesions and patients with samples in more than one split."""
-    sides: dict[tuple[str, str], dict[str, list[str]]] = {}
+    """Lesions and patients with samples in more than one split, joined as the split joins them."""
+    sides: dict[GroupId, dict[str, list[str]]] = {}
     for found in findings:
         for group in found.groups:
             sides.setdefault(group, {}).setdefault(found.split, []).append(found.shard)
     problems = []
-    for (kind, value), splits in sorted(sides.items()):
+    for group, splits in sorted(sides.items()):
         if len(splits) > 1:
             places = "; ".join(f"{split} ({', '.join(shards)})" for split, shards in splits.items())
-            problems.append(Problem(kinds.GROUP, "", "", f"{kind} {value} is in several splits: {places}"))
+            problems.append(Problem(kinds.GROUP, "", "", f"{group} is in several splits: {places}"))
     return problems

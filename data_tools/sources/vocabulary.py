@@ -29,7 +29,7 @@ _SITE = {
     "oral/genital": "oral or genital area",
     "oral or genital": "oral or genital area",
     "palms/soles": "palm or sole",
-    "acral": "palm or sole",
+    "acral": "acral skin",  # which of palm, sole, finger or toe it does not tell
     "acral palms or soles": "palm or sole",
 }
 _CONFIRMATION = {

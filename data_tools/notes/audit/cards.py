@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
-from scipy.stats import binomtest
-
 from data_tools.config import AuditConfig
 from data_tools.notes.audit.findings import KINDS, Audit, refusals
 from data_tools.notes.audit.form import distinct, self_similarity, words_of
@@ -35,6 +33,8 @@ class Share:
     @classmethod
     def of(cls, count: int, total: int) -> Share:
         """The share of `count` in `total`, which is at least 1."""
+        from scipy.stats import binomtest  # here: it takes seconds to load
+
         interval = binomtest(count, total).proportion_ci(0.95, method="wilson")
         return cls(count, total, count / total, float(interval.low), float(interval.high))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from data_tools.config import AuditConfig
-from data_tools.notes.registry import strategy_of
 from data_tools.notes.audit.findings import KINDS
+from data_tools.notes.registry import strategy_of
 from mmfm.errors import ConfigError
 
 

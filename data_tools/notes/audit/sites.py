@@ -38,6 +38,7 @@ def _read() -> dict[str, Site]:
 
 
 SITES = _read()
+SPREAD = ("acral skin",)  # in several regions at once, as what is named with "or" is
 REGIONS = tuple(name for name, site in SITES.items() if not site.within)  # those that lie in no other
 _BY_WORD = {word: site for site in reversed(SITES.values()) for word in site.words}
 
@@ -58,9 +59,12 @@ def region_of(words: str) -> str:
 
 
 def agree(one: str, other: str) -> bool:
-    """Whether two sites, by name, can be the same place: equal, one within the other, or "palm or sole"."""
+    """Whether two sites, by name, can be the same place.
+
+    Equal, one within the other, or part of the other as "palm or sole" and "foot" are.
+    """
     if one == other or one in SITES[other].within or other in SITES[one].within:
         return True
-    either = one if " or " in one else other if " or " in other else ""
+    either = any(" or " in name or name in SPREAD for name in (one, other))
     shared = (site for site in SITES.values() if {one, other} <= site.within)
-    return bool(either) and any(shared)
+    return either and any(shared)

@@ -128,7 +128,7 @@ class MetadataTemplate(TemplateStrategy):
     """Strategy M."""
 
     name = "M"
-    version = "2"
+    version = "3"
     label: Label = "given"
 
     def write(self, record: Record, settings: Settings) -> Note:

@@ -18,13 +18,14 @@ from data_tools.notes.strategies.wordings import Sentences, Wordings, compose, h
 from data_tools.notes.strategy import Label, Settings
 from mmfm.records import Note, Record
 
+# Facts of the graph have no articles, so they stand after a colon or in brackets, not within a sentence.
 FINDINGS: Wordings = (
     (
         ("findings",),
         (
             "Among the typical findings: {findings}.",
-            "Lesions of this kind typically show {findings}.",
-            "In keeping with this diagnosis one expects {findings}.",
+            "Typical findings: {findings}.",
+            "Findings in keeping with this diagnosis: {findings}.",
             "What is typically seen: {findings}.",
         ),
     ),
@@ -33,13 +34,13 @@ COURSE: Wordings = (
     (
         ("symptoms", "risks"),
         (
-            "Typical complaints: {symptoms}; the condition is favored by {risks}.",
-            "It may come with {symptoms}, and {risks} can favor it.",
-            "Known to go along with {symptoms}; risk factors include {risks}.",
+            "Typical complaints: {symptoms}; known risk factors: {risks}.",
+            "Such lesions have typical complaints ({symptoms}) and risk factors ({risks}).",
+            "Known symptoms: {symptoms}; risk factors: {risks}.",
         ),
     ),
-    (("symptoms",), ("Typical complaints: {symptoms}.", "Such lesions may come with {symptoms}.")),
-    (("risks",), ("The condition is favored by {risks}.", "Risk factors include {risks}.")),
+    (("symptoms",), ("Typical complaints: {symptoms}.", "Possible symptoms: {symptoms}.")),
+    (("risks",), ("Known risk factors: {risks}.", "Risk factors: {risks}.")),
     # Nothing of the kind was drawn, nor is the patient known: there would be less than three sentences.
     (("code",), ("Coded in ICD-10 as {code}.", "Its code in ICD-10 is {code}.")),
 )
@@ -88,6 +89,7 @@ class PrimedNote(AskedStrategy):
     """Strategy K. Without a writer `write` makes it; with one, `prompt` and `read` do."""
 
     name = "K"
+    wording = "2"  # version of the templates here; `version` is that of the prompt
     label: Label = "given"
     needs_model = False
     told = True
@@ -103,7 +105,7 @@ class PrimedNote(AskedStrategy):
         text, choices = compose(SENTENCES, phrases, record.key)
         provenance = {
             "backend": "template",
-            "version": self.version,
+            "version": self.wording,
             "template": choices,
             "template_hash": TEMPLATE_HASH,
             "temperature": settings.graph.temperature,

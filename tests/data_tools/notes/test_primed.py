@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.config import GraphConfig
-from data_tools.notes.registry import STRATEGIES, strategy_of, write_notes
 from data_tools.notes.graph import draw
-from data_tools.notes.strategies.primed import SENTENCES, TEMPLATE_HASH
+from data_tools.notes.registry import STRATEGIES, strategy_of, write_notes
+from data_tools.notes.strategies.primed import COURSE, FINDINGS, SENTENCES, TEMPLATE_HASH, PrimedNote
 from data_tools.notes.strategy import Settings
 from mmfm.records import Record
 
@@ -60,12 +60,17 @@ def test_provenance_is_enough_to_write_the_note_again() -> None:
     assert note.strategy == "K"
     provenance = note.provenance
     assert provenance["backend"] == "template"
-    assert provenance["version"] == STRATEGIES["K"].version
+    assert provenance["version"] == PrimedNote.wording
     assert provenance["template_hash"] == TEMPLATE_HASH
     assert (provenance["temperature"], provenance["seed"]) == (2, 7)
     parts = [part.strip() for part in re.findall(r"([a-z ]+)\.\d+\.\d+", provenance["template"])]
     assert parts == [name for name, _ in SENTENCES if name in parts]
     assert "findings" in parts and "case" in parts
+
+
+def test_facts_without_articles_stand_apart_from_the_sentence() -> None:
+    wordings = [text for part in (FINDINGS, COURSE) for _, variants in part for text in variants]
+    assert not [text for text in wordings if re.search(r"[^:(] \{(findings|symptoms|risks)\}", text)]
 
 
 def test_wordings_and_facts_vary_with_the_key() -> None:

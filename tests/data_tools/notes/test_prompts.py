@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from stray_marks import stray_marks
 
 from data_tools.config import GraphConfig, ShardsConfig
-from data_tools.notes.registry import STRATEGIES, write_notes
 from data_tools.notes.prompts import FOLDER, listed, render
+from data_tools.notes.registry import STRATEGIES, write_notes
 from data_tools.notes.strategy import Settings
 from data_tools.sources import read_source
 from mmfm.config import load

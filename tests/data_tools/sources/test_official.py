@@ -47,7 +47,7 @@ HAM_4,ISIC_5,xyz,histo,50,female,back
         "ham10000", "dermoscopic", "HAM_1", "follow-up",
     )  # fmt: skip
     assert (third.malignancy, third.age, third.sex, third.site) == ("pre-cancerous", None, "", "")
-    assert (fourth.site, fourth.subclass) == ("palm or sole", "")
+    assert (fourth.site, fourth.subclass) == ("acral skin", "")
     assert [(r.native_class, r.matched_subclass) for r in (first, third, fourth)] == [
         ("", "benign melanocytic nevus"),  # its words are the taxonomy's
         ("actinic keratosis or intraepithelial carcinoma", ""),

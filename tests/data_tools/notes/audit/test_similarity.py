@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from io import StringIO
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from torch.nn.functional import normalize
 
 from data_tools.config import AuditConfig
@@ -15,6 +17,7 @@ from data_tools.notes.audit import Audit, refusals
 from data_tools.notes.audit.cards import ScoreCard, score_cards
 from data_tools.notes.audit.engine import audit_notes
 from data_tools.notes.audit.report.tables import cell, measures
+from data_tools.notes.audit.report.terminal import print_cards
 from data_tools.notes.audit.settings import check_settings
 from data_tools.notes.audit.similarity import SCORES, bert_score, encoder, facts_text, similarities
 from mmfm.errors import ConfigError
@@ -103,3 +106,6 @@ def test_minilm_tells_near_from_far() -> None:
     assert {name: getattr(card.all, name) for name in SCORES} == pytest.approx(means)
     assert set(SCORES) <= set(measures([card])) and "supported" not in measures([card])
     assert cell(card.all, "bert_f1").text == f"{means['bert_f1']:.2f}"
+    printed = StringIO()
+    print_cards([card], Console(file=printed, width=80))
+    assert "bert precision" in printed.getvalue() and f"{means['bert_f1']:.2f}" in printed.getvalue()
