@@ -20,11 +20,12 @@ from mmfm.records import Record
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MISSING_IMAGE = "image not found"
 Row = dict[str, str]
+Numbered = tuple[int, Row]  # with the number of the row, or of the line that it ends on
 
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """A record, the file that holds its image, and its row of the metadata (the header is row 1)."""
+    """A record, the file that holds its image, and its row of the metadata, counted as `Reject.row` is."""
 
     record: Record
     image: Path
@@ -33,7 +34,10 @@ class SourceRecord:
 
 @dataclass(frozen=True)
 class Reject:
-    """A row that cannot be used. `row` counts as a spreadsheet does: the header is row 1."""
+    """A row that cannot be used. `row` counts as an editor does: the header is row 1, blank lines count.
+
+    Where a source has several tables, `row` runs through all of them, and `reason` names table and row.
+    """
 
     dataset: str
     row: int
@@ -109,10 +113,11 @@ class ImageFolder:
         return paths[0]
 
 
-def read_table(path: Path, source: str, columns: Iterable[str]) -> list[tuple[int, Row]]:
+def read_table(path: Path, source: str, columns: Iterable[str]) -> list[Numbered]:
     """Rows of a CSV, TSV, Excel or Parquet file with their row numbers; every value is a stripped string.
 
-    Raises `DataError` when the file is missing, cannot be read, is empty, or lacks one of `columns`.
+    Of a CSV file the number is that of the line that the row ends on. Raises `DataError` when the file is
+    missing, cannot be read, is empty, has a row of another width, or lacks one of `columns`.
     """
     if not path.is_file():
         raise DataError(f"{source}: metadata file {path} not found. {_beside(path)}")
@@ -122,10 +127,11 @@ def read_table(path: Path, source: str, columns: Iterable[str]) -> list[tuple[in
         raise DataError(f"{source}: cannot read {path}: {error}") from error
     if not rows:
         raise DataError(f"{source}: {path} has no rows")
-    missing = [column for column in columns if column not in rows[0]]
+    there = rows[0][1]
+    missing = [column for column in columns if column not in there]
     if missing:
-        raise DataError(f"{source}: {path} has no column {', '.join(missing)}; it has {', '.join(rows[0])}")
-    return list(enumerate(rows, start=2))
+        raise DataError(f"{source}: {path} has no column {', '.join(missing)}; it has {', '.join(there)}")
+    return rows
 
 
 def select(rows: list[tuple[int, Row]], cfg: SourceConfig, source: str, path: Path) -> list[tuple[int, Row]]:
@@ -177,7 +183,7 @@ def collect(
     return result
 
 
-def _read_csv(path: Path) -> list[Row]:
+def _read_csv(path: Path) -> list[Numbered]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         header = file.readline()
         file.seek(0)
@@ -188,7 +194,9 @@ def _read_csv(path: Path) -> list[Row]:
         for row in reader:
             if any(value.strip() for value in row.pop(None, ())):
                 raise ValueError(f"line {reader.line_num} has more values than there are columns")
-            rows.append({name: (value or "").strip() for name, value in row.items()})
+            if None in row.values():
+                raise ValueError(f"line {reader.line_num} has fewer values than columns: is the file cut off?")
+            rows.append((reader.line_num, {name: value.strip() for name, value in row.items()}))
     return rows
 
 
@@ -201,14 +209,14 @@ def _column_names(header: Iterable[str]) -> list[str]:
     return names
 
 
-def _read_parquet(path: Path) -> list[Row]:
+def _read_parquet(path: Path) -> list[Numbered]:
     return [
-        {name: "" if value is None else str(value).strip() for name, value in row.items()}
-        for row in parquet.read_table(path).to_pylist()
+        (number, {name: "" if value is None else str(value).strip() for name, value in row.items()})
+        for number, row in enumerate(parquet.read_table(path).to_pylist(), start=2)
     ]
 
 
-def _read_excel(path: Path) -> list[Row]:
+def _read_excel(path: Path) -> list[Numbered]:
     """The first sheet; a first column without a name (an index) is called "" and may be ignored."""
     import openpyxl
 
@@ -216,10 +224,14 @@ def _read_excel(path: Path) -> list[Row]:
     try:
         rows = book.worksheets[0].iter_rows(values_only=True)
         header = [_cell(value) for value in next(rows, ())]
-        filled = [row for row in rows if any(value is not None for value in row)]
+        filled = [
+            (number, row)
+            for number, row in enumerate(rows, start=2)
+            if any(value is not None for value in row)
+        ]
     finally:
         book.close()
-    return [dict(zip(header, map(_cell, row), strict=False)) for row in filled]
+    return [(number, dict(zip(header, map(_cell, row), strict=False))) for number, row in filled]
 
 
 def _cell(value: object) -> str:
@@ -229,7 +241,7 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value).strip()
 
 
-_READERS: dict[str, Callable[[Path], list[Row]]] = {".parquet": _read_parquet, ".xlsx": _read_excel}
+_READERS: dict[str, Callable[[Path], list[Numbered]]] = {".parquet": _read_parquet, ".xlsx": _read_excel}
 
 
 def _shared_folders(path: Path, wanted: Path) -> int:

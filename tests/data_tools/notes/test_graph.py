@@ -127,7 +127,7 @@ records = st.builds(
     disease=diseases,
     age=st.one_of(st.none(), st.integers(0, 100).map(float)),
     sex=st.sampled_from(("", "male", "female")),
-    site=st.sampled_from(("", "palm or sole", "face", "moon")),
+    site=st.sampled_from(("", "acral skin", "face", "moon")),
 )
 configs = st.builds(
     GraphConfig,
