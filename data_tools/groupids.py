@@ -1,4 +1,4 @@
-"""What ties samples to one lesion or one patient: the one rule by which ids of several data sets are compared."""
+"""What ties samples to one lesion or patient: the one rule by which ids of several data sets are compared."""
 
 from __future__ import annotations
 

@@ -8,13 +8,15 @@ import re
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from PIL.Image import DecompressionBombError
 
 from data_tools.browse.pages import Pages, link, read_assets
 from data_tools.browse.pictures import Pictures
@@ -89,7 +91,7 @@ class Site:
             return self._nothing("/image", f"There is no sample {key!r} in these shards.")
         try:
             return Answer(HTTPStatus.OK, JPEG, read(number), keep=True)
-        except (OSError, ValueError, SyntaxError) as error:  # as Pillow's decoders raise them
+        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:  # as Pillow raises them
             return self._nothing("/image", f"The image of {key} cannot be shown: {error}")
 
     def _api_samples(self, query: Query, key: str) -> Answer:
@@ -143,7 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if not self.server.answers_to(self.headers.get("Host", "")):
-            self._send(Answer.of("<p>This server answers to its own address only.", HTTPStatus.FORBIDDEN))
+            self._send(
+                Answer.of(
+                    "<p>This server answers to its own names only: see --allow-host.", HTTPStatus.FORBIDDEN
+                )
+            )
             return
         self._send(self.server.site.answer(self.path))
 
@@ -176,21 +182,25 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, site: Site, host: str, port: int) -> None:
+    def __init__(self, site: Site, host: str, port: int, allowed: Sequence[str] = ()) -> None:
         self.site = site
+        self.names = {name.lower() for name in (*LOOPBACK, *allowed, f"[{host}]" if ":" in host else host)}
+        if not _is_loopback(host):
+            self.names |= {name.lower() for name in (socket.gethostname(), socket.getfqdn())}
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.host = host
         super().__init__((host, port), _Handler)
 
     def answers_to(self, host: str) -> bool:
-        """Whether it may be asked for as `host`: a foreign page cannot lend a loopback server its own name.
+        """Whether it may be asked for as `host`: a foreign page cannot lend this server its own name.
 
-        Any port will do: that of a tunnel is not ours.
+        Those are the names of this machine and the allowed ones; beyond loopback numeric addresses too, which
+        no page can make its own. Any port will do: that of a tunnel is not ours.
         """
-        bare = f"[{self.host}]" if ":" in self.host else self.host
         name = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", host.lower())
-        known = (*LOOPBACK, bare.lower())
-        return not _is_loopback(self.host) or (name is not None and name[1] in known)
+        if name is None:
+            return False
+        return name[1] in self.names or (not _is_loopback(self.host) and _is_address(name[1].strip("[]")))
 
     @property
     def port(self) -> int:
@@ -205,27 +215,33 @@ class Server(ThreadingHTTPServer):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
 
-def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0, workers: int = 0) -> Server:
+def make_server(
+    folder: Path, host: str = "127.0.0.1", port: int = 0, workers: int = 0, allowed: Sequence[str] = ()
+) -> Server:
     """A server that listens already; `serve_forever` starts it. Port 0 takes a free one.
 
-    Raises `DataError` without a finished folder of shards, `ConfigError` for an address that is taken or
+    `allowed`: further names that browsers may ask for it by. Raises `DataError` without a finished folder of shards, `ConfigError` for an address that is taken or
     not of this machine.
     """
     site = Site(Table(Path(folder), workers))
     try:
-        return Server(site, host, port)
+        return Server(site, host, port, allowed)
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else "ports end at 65535"
         raise ConfigError(f"cannot listen at {host}:{port} ({reason}): choose another --port") from error
 
 
-def browse(folder: Path, host: str, port: int, open_browser: bool) -> None:
+def browse(folder: Path, host: str, port: int, open_browser: bool, allowed: Sequence[str] = ()) -> None:
     """Serve a folder of shards until Ctrl-C. Prints the address to stdout once it can be asked for."""
-    server = make_server(folder, host, port)
+    server = make_server(folder, host, port, allowed=allowed)
     table = server.site.table
     say(f"{len(table)} samples of {folder}; Ctrl-C ends")
     if table.unreadable:
-        say(f"{table.unreadable} samples cannot be read and are not shown: run `mmfm data verify {folder}`")
+        lost = f", {table.lost_shards} whole shards among them" if table.lost_shards else ""
+        say(
+            f"{table.unreadable} samples{lost}, cannot be read and are not shown: "
+            f"run `mmfm data verify {folder}`"
+        )
     if not _is_loopback(host):
         say(f"{host} is no loopback address: whoever reaches this machine sees the images and notes")
     print(server.url, flush=True)
@@ -237,6 +253,14 @@ def browse(folder: Path, host: str, port: int, open_browser: bool) -> None:
         say("")
     finally:
         server.server_close()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ from data_tools.shards.reading import OneShard, read_refused, shards_of
 from data_tools.shards.summary import code_of
 from data_tools.workers import each
 from mmfm.data.index import SPLITS, CorruptSample, Split
-from mmfm.data.manifest import MANIFEST_NAME, Manifest
+from mmfm.data.manifest import MANIFEST_NAME, Manifest, SplitInfo
 from mmfm.errors import DataError
 from mmfm.files import file_digest
 from mmfm.records import Record
@@ -40,6 +40,7 @@ class Rows:
     words: list[int] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     unreadable: int = 0
+    lost: bool = False  # the whole shard, for want of its tar or its index
 
     def add(self, split: str, row: int, key: str, record: Record) -> None:
         """Add a sample."""
@@ -64,9 +65,12 @@ class Rows:
 
 
 def read_rows(shard: OneShard) -> Rows:
-    """The rows of one shard; damaged samples are only counted."""
+    """The rows of one shard; damaged samples are only counted, also all those of a shard that is missing."""
     rows = Rows()
-    split = shard.open()
+    try:
+        split = shard.open()
+    except (DataError, OSError):
+        return Rows(unreadable=shard.info.samples, lost=True)
     for row, key in enumerate(split.keys):
         try:
             rows.add(shard.split, row, str(key), split.read_record(row))
@@ -79,7 +83,10 @@ class Table:
     """All samples of a folder of shards, numbered in the order of its manifest, and its refused notes."""
 
     def __init__(self, folder: Path, workers: int = 0) -> None:
-        """Read every record once. Raises `DataError` without a finished folder of shards, or an empty one."""
+        """Read every record once.
+
+        Raises `DataError` without a finished folder of shards, and for one of which no sample can be read.
+        """
         self.folder = folder
         self.manifest = Manifest.read(folder)
         self.version = file_digest(folder / MANIFEST_NAME)[:12]
@@ -92,6 +99,11 @@ class Table:
         read: list[Rows] = []
         self.texts = Texts(self._texts(each(read_rows, shards, "reading records", workers), read))
         self.unreadable = sum(rows.unreadable for rows in read)
+        self.lost_shards = sum(rows.lost for rows in read)
+        if self.unreadable == samples:
+            raise DataError(f"none of the {samples} samples can be read: run `mmfm data verify {folder}`")
+        there = [(shard, rows) for shard, rows in zip(shards, read, strict=True) if not rows.lost]
+        shards, read = [shard for shard, _ in there], [rows for _, rows in there]
         self._place(shards, read)
         self._fill(read)
 
@@ -120,11 +132,14 @@ class Table:
         self.keys = [key for rows in read for key in rows.key]
         self.number = {key: sample for sample, key in enumerate(self.keys)}
         names = [shard.split for shard in shards]
-        starts, before = [], dict.fromkeys(names, 0)
+        starts = []
+        found: dict[str, SplitInfo] = {name: SplitInfo() for name in names}  # without shards that are lost
         for shard in shards:
-            starts.append(before[shard.split])
-            before[shard.split] += shard.info.samples
-        self._splits = {name: Split(self.folder, name, self.manifest) for name in before}
+            part = found[shard.split]
+            starts.append(part.samples)
+            part.samples += shard.info.samples
+            part.shards.append(shard.info)
+        self._splits = {name: Split(self.folder, name, Manifest(splits=found)) for name in found}
         self._split_of = [name for name, rows in zip(names, read, strict=True) for _ in rows.key]
         numbers = [start + row for start, rows in zip(starts, read, strict=True) for row in rows.row]
         self._row = np.array(numbers, np.int64)

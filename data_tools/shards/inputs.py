@@ -108,10 +108,10 @@ def read_samples(cfg: ShardsConfig, limit: int = 0) -> Inputs:
             file = os.path.relpath(item.image, root)
             if record.key in taken:
                 reason = f"key {record.key} is taken by another source"
-                rejects.append(Reject(record.dataset, item.row, file, reason))
+                rejects.append(Reject(record.dataset, item.row, file, reason, item.table))
                 continue
             taken.add(record.key)
-            inputs.samples.append(Sample(number, item.row, record, item.image, file))
+            inputs.samples.append(Sample(number, item.row, record, item.image, file, item.table))
         datasets = [r.record.dataset for r in result.records] or [r.dataset for r in result.rejects]
         named = datasets[0] if datasets else source.dataset or source.kind
         rows = len(result.records) + len(result.rejects)
@@ -126,4 +126,4 @@ def _first_reason(inputs: Inputs) -> str:
     if not rejects:
         return "The metadata tables name no images"
     first = rejects[0]
-    return f"All {len(rejects)} rows were refused, the first ({first.file or first.row}): {first.reason}"
+    return f"All {len(rejects)} rows were refused, the first ({first.file or first.place}): {first.reason}"

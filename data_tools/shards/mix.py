@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_tools.shards.choose import keep_where, settle_clashes, settle_conflicts, tell_doubles, thin
 from data_tools.shards.merged import finish
-from data_tools.shards.origin import open_origins, read_entries
+from data_tools.shards.origin import open_origins
 from data_tools.shards.repack import Edit, Selection, repack
 from mmfm.data.index import SPLITS, TRAIN
 from mmfm.data.manifest import Manifest
@@ -31,6 +31,7 @@ class Wanted:
     thinned: Sequence[str] = (TRAIN,)  # the splits that weights and take thin out
     on_clash: str = "error"  # of ON_CLASH: what happens to equal keys
     drop_conflicts: bool = False
+    drop_damaged: bool = False
     seed: int = 0  # of what weights and take choose
 
 
@@ -46,13 +47,14 @@ def mix(
 
     `folders` are FOLDER or NAME=FOLDER. Samples stay in their split. Raises `DataError` for equal keys and
     for lesions on two sides of the split unless `wanted` says what is to become of them, `ConfigError` for
-    wishes that cannot be; else as `repack`.
+    wishes that cannot be; else as `repack`. Lesions and patients are compared as by `group_ids`: those whose
+    id has no letter within their dataset, others over all folders.
     """
     if wanted.weights and wanted.take:
         raise ConfigError("give weights or numbers to take, not both")
     origins = open_origins(folders)
     _check_notes(wanted, [origin.manifest for origin in origins])
-    selection = Selection(origins, read_entries(origins), [Edit(notes=wanted.notes) for _ in origins])
+    selection = Selection.read(origins, Edit(notes=wanted.notes), wanted.drop_damaged)
     keep_where(selection, wanted.where)
     settle_clashes(selection, wanted.on_clash)
     settle_conflicts(selection, wanted.drop_conflicts)
@@ -67,6 +69,7 @@ def mix(
         "thinned": [split for split in SPLITS if split in wanted.thinned],
         "on_clash": wanted.on_clash,
         "drop_conflicts": wanted.drop_conflicts,
+        "drop_damaged": wanted.drop_damaged,
         "seed": wanted.seed,
     }
     end = partial(finish, output, selection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,24 +75,39 @@ def open_origins(words: Sequence[str]) -> list[Origin]:
     return origins
 
 
-def read_entries(origins: Sequence[Origin]) -> list[Entry]:
-    """Every sample of all origins, in their order. Raises `DataError` for damaged shards."""
+def read_entries(origins: Sequence[Origin], damaged: Counter[int] | None = None) -> list[Entry]:
+    """Every sample of all origins, in their order.
+
+    With `damaged` all images are read as well, and samples whose bytes are not those that were written are
+    left out and counted there, by origin. Raises `DataError` for a damaged record without it, and for a shard
+    whose tar or index is missing.
+    """
     shards = [
         (number, shard)
         for number, origin in enumerate(origins)
         for shard in shards_of(origin.folder, origin.manifest)
     ]
-    read = (entry for number, shard in track(shards, "reading records") for entry in _entries(number, shard))
-    return list(read)
+    what = "reading records" if damaged is None else "checking samples"
+    return [entry for number, shard in track(shards, what) for entry in _entries(number, shard, damaged)]
 
 
-def _entries(origin: int, shard: OneShard) -> Iterator[Entry]:
+def damage(tar: Path, folder: Path, error: CorruptSample) -> DataError:
+    """The error for a sample that cannot be copied, with the ways out."""
+    return DataError(f"{tar}: {error} {folder}, or leave out such samples with --drop-damaged")
+
+
+def _entries(origin: int, shard: OneShard, damaged: Counter[int] | None) -> Iterator[Entry]:
     split = shard.open()
     for row, key in enumerate(split.keys):
         try:
             record = split.read_record(row)
+            if damaged is not None:
+                split.read_image(row)
         except CorruptSample as error:
-            raise DataError(f"{shard.folder / shard.info.path}: {error} {shard.folder}") from error
+            if damaged is None:
+                raise damage(shard.folder / shard.info.path, shard.folder, error) from error
+            damaged[origin] += 1
+            continue
         stored = Stored(
             str(key),
             str(split.shard_paths[0]),

@@ -44,6 +44,7 @@ class Sample:
     record: Record  # with its notes
     image: Path
     file: str  # the image, relative to the recipe's root
+    table: str = ""  # that the row stands in, where the source has several
 
     @property
     def changed(self) -> float:

@@ -6,13 +6,16 @@ import csv
 import io
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from data_tools.shards.inputs import Inputs
 from data_tools.shards.plan import REJECTS_NAME
 from data_tools.shards.writer import PackReject
-from data_tools.sources import Reject
 from mmfm.errors import DataError
 from mmfm.files import write_atomically
+
+if TYPE_CHECKING:
+    from data_tools.shards.inputs import Inputs  # brings all sources and strategies with it
+    from data_tools.sources import Reject
 
 COLUMNS = ("dataset", "row", "file", "reason")
 
@@ -55,14 +58,15 @@ class RejectTally:
         writer.writerow(COLUMNS)
         for number in range(len(self.inputs.sources)):
             for reject in self._of_source(number):
-                writer.writerow((reject.dataset, reject.row, reject.file, reject.reason))
+                writer.writerow((reject.dataset, reject.place, reject.file, reject.reason))
         write_atomically(self.path, text.getvalue())
 
     def _of_source(self, number: int) -> list[Reject]:
         source = self.inputs.sources[number]
         packing = sorted(
-            (reject for reject in self.packing if reject.source == number), key=lambda reject: reject.row
+            (reject for reject in self.packing if reject.source == number),
+            key=lambda reject: (reject.table, reject.row),
         )
         return source.rejects + [
-            Reject(source.dataset, reject.row, reject.file, reject.reason) for reject in packing
+            Reject(source.dataset, reject.row, reject.file, reject.reason, reject.table) for reject in packing
         ]

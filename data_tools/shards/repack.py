@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_tools.shards.origin import Entry, Origin, Stored
+from data_tools.shards.origin import Entry, Origin, Stored, damage, read_entries
 from data_tools.shards.plan import PARTS, Place, Plan, deal_tars
 from data_tools.shards.resume import hold, write_missing
 from data_tools.shards.writer import ShardReport, new_tar, record_bytes, write_whole
@@ -95,6 +95,19 @@ class Selection:
 
     def __post_init__(self) -> None:
         self.left_out = [Counter() for _ in self.origins]
+
+    @classmethod
+    def read(cls, origins: list[Origin], edit: Edit, drop_damaged: bool) -> Selection:
+        """All samples of `origins`; `drop_damaged` reads their images too and leaves out damaged samples.
+
+        Raises as `read_entries`.
+        """
+        damaged: Counter[int] = Counter()
+        entries = read_entries(origins, damaged if drop_damaged else None)
+        selection = cls(origins, entries, [edit for _ in origins])
+        for number, samples in damaged.items():
+            selection.left_out[number]["damaged"] = samples
+        return selection
 
     def drop(self, entries: Sequence[Entry], reason: str) -> None:
         """Leave out entries, for a reason that the manifest will tell."""
@@ -205,7 +218,7 @@ class _Tars:
             fd = self._fd(stored.tar)
             return read_member(fd, stored.key, *stored.image), read_member(fd, stored.key, *stored.record)
         except CorruptSample as error:
-            raise DataError(f"{stored.tar}: {error} {Path(stored.tar).parents[1]}") from error
+            raise damage(Path(stored.tar), Path(stored.tar).parents[1], error) from error
         except OSError as error:
             raise DataError(f"{stored.tar} cannot be read: {error.strerror}") from error
 

@@ -80,7 +80,7 @@ class SliceStats:
     known: Counter[str] = field(default_factory=Counter)  # records that tell a field, of METADATA
     subclasses: Counter[str] = field(default_factory=Counter)  # by subclass of the taxonomy; "": none known
     licenses: Counter[str] = field(default_factory=Counter)  # "": not told
-    unreadable: int = 0  # samples whose bytes are damaged: run `mmfm data verify`
+    unreadable: int = 0  # samples with damaged bytes, or an image above Pillow's limit of pixels
 
     def add(self, other: SliceStats) -> None:
         """Add the counts of another slice."""
@@ -160,7 +160,7 @@ def count_shard(shard: OneShard) -> dict[tuple[str, str], SliceStats]:
             record = split.read_record(row)
             with Image.open(io.BytesIO(split.read_image(row))) as image:
                 part.sizes[image.size] += 1
-        except (CorruptSample, OSError):
+        except (CorruptSample, OSError, Image.DecompressionBombError):
             part.unreadable += 1
             continue
         _count_record(part, record)

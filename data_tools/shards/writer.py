@@ -40,12 +40,13 @@ class Job(Protocol):
 
 @dataclass
 class PackReject:
-    """A planned sample whose image cannot be packed; the first three are those of the `Sample`."""
+    """A planned sample whose image cannot be packed; all but `reason` are those of the `Sample`."""
 
     source: int
     row: int
     file: str
     reason: str
+    table: str = ""
 
 
 @dataclass
@@ -128,7 +129,7 @@ def _write_tar(
             try:
                 image = jpeg_bytes(sample.image, pack, preparation)
             except UnusableImage as error:
-                rejects.append(PackReject(sample.source, sample.row, sample.file, str(error)))
+                rejects.append(PackReject(sample.source, sample.row, sample.file, str(error), sample.table))
                 continue
             write(sample.record.key, image, record_bytes(sample.record))
     return rejects
@@ -152,8 +153,8 @@ def new_tar(path: Path) -> Iterator[Callable[[str, bytes, bytes], None]]:
 
 def _count_notes(samples: list[Sample], rejects: list[PackReject]) -> dict[str, int]:
     """Notes by name of the samples that were not rejected."""
-    rejected = {(reject.source, reject.row) for reject in rejects}
-    kept = (sample for sample in samples if (sample.source, sample.row) not in rejected)
+    rejected = {(reject.source, reject.file) for reject in rejects}  # a row may have several pictures
+    kept = (sample for sample in samples if (sample.source, sample.file) not in rejected)
     return dict(Counter(name for sample in kept for name in sample.record.notes))
 
 

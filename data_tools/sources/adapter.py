@@ -16,6 +16,7 @@ from data_tools.config import SourceConfig
 from data_tools.sources.base import (
     BadRowError,
     ImageFolder,
+    Numbered,
     Row,
     SourceResult,
     collect,
@@ -41,7 +42,7 @@ from mmfm.progress import say
 from mmfm.records import Record
 from mmfm.taxonomy import CLASSES, UNKNOWN_LABEL
 
-Rows = list[tuple[int, Row]]
+Rows = list[Numbered]
 SHOWN = 4  # unread values that are named
 
 

@@ -21,6 +21,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MISSING_IMAGE = "image not found"
 Row = dict[str, str]
 Numbered = tuple[int, Row]  # with the number of the row, or of the line that it ends on
+TABLE = " table"  # key of a row of one of several tables: which (no column begins with a blank)
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,26 @@ class SourceRecord:
     record: Record
     image: Path
     row: int
+    table: str = ""
 
 
 @dataclass(frozen=True)
 class Reject:
     """A row that cannot be used. `row` counts as an editor does: the header is row 1, blank lines count.
 
-    Where a source has several tables, `row` runs through all of them, and `reason` names table and row.
+    `table` names the table below the source's folder where there are several.
     """
 
     dataset: str
     row: int
     file: str
     reason: str
+    table: str = ""
+
+    @property
+    def place(self) -> str:
+        """The row, "FILE:ROW" where there are several tables."""
+        return place_of(self.table, self.row)
 
     @property
     def missing_image(self) -> bool:
@@ -65,6 +73,11 @@ class SourceResult:
     def known(self) -> list[Record]:
         """All records, with an image or without."""
         return [item.record for item in self.records] + self.without_image
+
+
+def place_of(table: str, row: int) -> str:
+    """A row as people look it up."""
+    return f"{table}:{row}" if table else str(row)
 
 
 class BadRowError(Exception):
@@ -134,7 +147,16 @@ def read_table(path: Path, source: str, columns: Iterable[str]) -> list[Numbered
     return rows
 
 
-def select(rows: list[tuple[int, Row]], cfg: SourceConfig, source: str, path: Path) -> list[tuple[int, Row]]:
+def read_tables(paths: Iterable[Path], folder: Path, source: str, columns: Iterable[str]) -> list[Numbered]:
+    """Rows of several tables, each of which says by `TABLE` which one of them below `folder` it is in."""
+    return [
+        (number, {**row, TABLE: path.relative_to(folder).as_posix()})
+        for path in paths
+        for number, row in read_table(path, source, columns)
+    ]
+
+
+def select(rows: list[Numbered], cfg: SourceConfig, source: str, path: Path) -> list[Numbered]:
     """The rows that `cfg.where` keeps. Raises `DataError` for an absent column, or if no row is kept."""
     for column in cfg.where:
         if column not in rows[0][1]:
@@ -156,7 +178,7 @@ def find_metadata(folder: Path, cfg: SourceConfig, names: Iterable[str], source:
 
 
 def collect(
-    rows: list[tuple[int, Row]],
+    rows: list[Numbered],
     images: ImageFolder,
     convert: Callable[[Row], Record],
     file_of: Callable[[Row], str],
@@ -164,22 +186,22 @@ def collect(
 ) -> SourceResult:
     """Make a record of each row and find its image. Unusable rows and ids that come twice are rejected."""
     result = SourceResult()
-    seen: dict[str, int] = {}
+    seen: dict[str, str] = {}
     for number, row in rows:
-        record = None
+        record, table = None, row.get(TABLE, "")
         try:
             record = convert(row)
             image = images.find(file_of(row))
             if record.key in seen:
                 raise BadRowError(f"duplicate id {record.image_id!r}, first in row {seen[record.key]}")
         except BadRowError as reason:
-            reject = Reject(dataset_of(row), number, file_of(row), str(reason))
+            reject = Reject(dataset_of(row), number, file_of(row), str(reason), table)
             result.rejects.append(reject)
             if record and reject.missing_image:
                 result.without_image.append(record)
             continue
-        seen[record.key] = number
-        result.records.append(SourceRecord(record, image, number))
+        seen[record.key] = place_of(table, number)
+        result.records.append(SourceRecord(record, image, number, table))
     return result
 
 
@@ -195,7 +217,9 @@ def _read_csv(path: Path) -> list[Numbered]:
             if any(value.strip() for value in row.pop(None, ())):
                 raise ValueError(f"line {reader.line_num} has more values than there are columns")
             if None in row.values():
-                raise ValueError(f"line {reader.line_num} has fewer values than columns: is the file cut off?")
+                raise ValueError(
+                    f"line {reader.line_num} has fewer values than columns: is the file cut off?"
+                )
             rows.append((reader.line_num, {name: value.strip() for name, value in row.items()}))
     return rows
 

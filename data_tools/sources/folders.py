@@ -14,6 +14,8 @@ from data_tools.config import SourceConfig
 from data_tools.sources.adapter import Adapter, Draft, image_rows
 from data_tools.sources.base import BadRowError, Row
 from data_tools.sources.diagnosis import Diagnosis, diagnosis_of, longest_diagnosis
+from data_tools.splits import PUBLISHED
+from mmfm.data.index import TEST, TRAIN
 
 FLUO_SC = {  # CCE: carcinoma de células escamosas
     "ACK": "actinic keratosis",
@@ -23,6 +25,7 @@ FLUO_SC = {  # CCE: carcinoma de células escamosas
     "NEV": "melanocytic nevus",
     "SEK": "seborrheic keratosis",
 }
+SPLITS = {"train": TRAIN, "test": TEST}  # folders of DermNet
 SKINL2_VIEW = re.compile(r"^(?P<lesion>\d+)(_\d+)?_Dermatoscopic$")
 
 
@@ -65,7 +68,12 @@ def _of_folder(row: Row) -> Draft:
 
 
 def _dermnet(row: Row) -> Draft:
-    return Draft(image_id=row["stem"], diagnosis=longest_diagnosis(re.sub(r"-?\d+$", "", row["stem"])))
+    split = next((SPLITS[name] for name in row["file"].lower().split("/")[:-1] if name in SPLITS), "")
+    return Draft(
+        image_id=row["stem"],
+        diagnosis=longest_diagnosis(re.sub(r"-?\d+$", "", row["stem"])),
+        extras={PUBLISHED: split} if split else {},
+    )
 
 
 def _fluo_sc(row: Row) -> Draft:

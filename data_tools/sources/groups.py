@@ -18,21 +18,30 @@ GROUPS = ("lesion_id", "patient_id")
 def add_groups(records: Sequence[Record], path: Path, dataset: str) -> None:
     """Give records the lesion and patient ids that the table has for their image id, where they have none.
 
-    Raises `DataError` when the table is missing, or has no column of ids or of groups.
+    Raises `DataError` when the table is missing, or has no column of ids or of groups, or has
+    an id twice with different groups.
     """
-    rows = [row for _, row in read_table(path, dataset, ())]
-    column = next((name for name in IDS if name in rows[0]), "")
-    groups = [name for name in GROUPS if name in rows[0]]
+    rows = read_table(path, dataset, ())
+    there = rows[0][1]
+    column = next((name for name in IDS if name in there), "")
+    groups = [name for name in GROUPS if name in there]
     if not column or not groups:
         raise DataError(
             f"{dataset}: groups: {path} needs a column {' or '.join(IDS)}, and {' or '.join(GROUPS)}; "
-            f"it has {', '.join(rows[0])}"
+            f"it has {', '.join(there)}"
         )
-    by_id = {row[column]: row for row in rows}
+    by_id: dict[str, tuple[int, dict[str, str]]] = {}
+    for number, row in rows:
+        given = {name: known(row[name]) for name in groups}
+        earlier, same = by_id.setdefault(row[column], (number, given))
+        if given != same:
+            raise DataError(
+                f"{dataset}: groups: {path} has {column} {row[column]!r} in rows {earlier} and {number}, with "
+                "other groups: keep the right one"
+            )
     found = 0
     for record in records:
-        row = by_id.get(record.image_id, {})
-        given = {name: known(row.get(name, "")) for name in groups}
+        _, given = by_id.get(record.image_id, (0, {}))
         found += any(given.values())
         for name, value in given.items():
             setattr(record, name, getattr(record, name) or value)

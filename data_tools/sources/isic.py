@@ -17,7 +17,7 @@ from pathlib import Path
 
 from data_tools.config import SourceConfig
 from data_tools.sources.adapter import Adapter, Draft, Rows, first, table_rows
-from data_tools.sources.base import BadRowError, Row, read_table, select
+from data_tools.sources.base import BadRowError, Row, read_tables, select
 from data_tools.sources.diagnosis import Diagnosis, diagnosis_of
 from mmfm.errors import ConfigError
 from mmfm.taxonomy import BENIGN, MALIGNANT, PRECANCEROUS
@@ -81,8 +81,7 @@ def _rows(cfg: SourceConfig, folder: Path, dataset: str) -> Rows:
     beside = sorted(folder.glob(f"*/{METADATA[0]}"))
     if cfg.metadata or not beside or any((folder / name).is_file() for name in METADATA):
         return table_rows(METADATA, ())(cfg, folder, dataset)
-    rows = [row for path in beside for _, row in read_table(path, dataset, ())]
-    return select(list(enumerate(rows, start=2)), cfg, dataset, beside[0])
+    return select(read_tables(beside, folder, dataset, ()), cfg, dataset, beside[0])
 
 
 def _paired(dataset: str, row: Row) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data_tools.config import SourceConfig
 from data_tools.sources.adapter import Adapter, Draft, Rows, first, table_rows
-from data_tools.sources.base import BadRowError, Row, read_table, select
+from data_tools.sources.base import TABLE, BadRowError, Row, read_tables, select
 from data_tools.sources.diagnosis import diagnosis_of
 from data_tools.sources.vocabulary import known
 from data_tools.splits import PUBLISHED
@@ -139,10 +139,8 @@ def _derm12345_rows(cfg: SourceConfig, folder: Path, dataset: str) -> Rows:
     there = [name for name in DERM12345_TABLES if (folder / name).is_file()]
     if cfg.metadata or (folder / DERM12345_SUPPLEMENT).is_file() or not there:
         return table_rows((DERM12345_SUPPLEMENT, *DERM12345_TABLES), DERM12345)(cfg, folder, dataset)
-    found: Rows = []
-    for name in there:
-        for _, row in read_table(folder / name, dataset, DERM12345):
-            found.append((len(found) + 2, {**row, "split": DERM12345_TABLES[name]}))
+    rows = read_tables([folder / name for name in there], folder, dataset, DERM12345)
+    found = [(number, {**row, "split": DERM12345_TABLES[row[TABLE]]}) for number, row in rows]
     return select(found, cfg, dataset, folder / there[0])
 
 
@@ -154,7 +152,7 @@ def _derm12345(row: Row) -> Draft:
         image_id=first(row, ("image_id", "isic_id")),
         diagnosis=diagnosis_of(words),
         patient_id=f"DERM12345_{patient}" if (patient := first(row, ("patient_id",))) else "",
-        lesion_id=first(row, ("lesion_id",)),
+        lesion_id=f"DERM12345_{lesion}" if (lesion := first(row, ("lesion_id",))) else "",
         extras={PUBLISHED: split} if split else {},
     )
 

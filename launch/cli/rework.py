@@ -54,6 +54,14 @@ def add(actions: Any) -> None:
     browse = add_command(actions, "browse", "look through shards in a local web page", BROWSE)
     browse.add_argument("folder", type=Path, help="folder of shards")
     browse.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    browse.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer to this name too, such as that of a proxy; beyond names of this machine and, with another "
+        "--host, numeric addresses (may be repeated)",
+    )
     browse.add_argument("--port", type=at_least(0), default=0, help="0 takes a free one (default)")
     browse.add_argument("--open", action="store_true", help="open it in the browser")
     browse.set_defaults(run=run_browse)
@@ -74,6 +82,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="N",
         help="order of the samples; 0 is that of `mmfm data shard` (default)",
+    )
+    parser.add_argument(
+        "--drop-damaged",
+        action="store_true",
+        help="read all images first and leave out samples with damaged bytes, not stop at them",
     )
 
 
@@ -121,12 +134,13 @@ def _add_mix(actions: Any) -> None:
         choices=("error", "first", "prefix"),
         default="error",
         help="samples with equal keys: stop, keep that of the first folder, or put the name of the later "
-        "folder before its datasets, lesions and patients (default: %(default)s)",
+        "folder before the datasets of all its samples; ids of lesions and patients stay (default: %(default)s)",
     )
     mix.add_argument(
         "--drop-conflicts",
         action="store_true",
-        help="of lesions, patients and pictures in several splits keep the most held-out samples, not stop",
+        help="of lesions, patients and pictures in several splits keep the most held-out samples, not stop; "
+        "ids with a letter are compared over all datasets, bare numbers within one",
     )
     mix.set_defaults(run=run_mix)
 
@@ -135,7 +149,14 @@ def run_reshard(args: argparse.Namespace) -> int:
     """Copy shards."""
     from data_tools.shards.reshard import reshard
 
-    manifest = reshard(args.folder, args.output, args.samples_per_shard, args.splits, args.shuffle_seed)
+    manifest = reshard(
+        args.folder,
+        args.output,
+        args.samples_per_shard,
+        args.splits,
+        args.shuffle_seed,
+        drop_damaged=args.drop_damaged,
+    )
     _print_made(args.output, manifest)
     return 0
 
@@ -152,6 +173,7 @@ def run_mix(args: argparse.Namespace) -> int:
         thinned=args.thin,
         on_clash=args.on_clash,
         drop_conflicts=args.drop_conflicts,
+        drop_damaged=args.drop_damaged,
         seed=args.seed,
     )
     manifest = mix(args.folders, args.output, wanted, args.samples_per_shard, args.shuffle_seed)
@@ -163,7 +185,7 @@ def run_browse(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     from data_tools.browse import browse
 
-    browse(args.folder, args.host, args.port, args.open)
+    browse(args.folder, args.host, args.port, args.open, args.allow_host)
     return 0
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data_tools.config import GraphConfig
 from data_tools.notes.graph import draw
-from data_tools.notes.registry import STRATEGIES, strategy_of, write_notes
+from data_tools.notes.registry import strategy_of, write_notes
 from data_tools.notes.strategies.primed import COURSE, FINDINGS, SENTENCES, TEMPLATE_HASH, PrimedNote
 from data_tools.notes.strategy import Settings
 from mmfm.records import Record
