@@ -137,8 +137,8 @@ class ServerConfig:
     price_out: float = option(0.0, "price of a million answer tokens", minimum=0)
     budget: float = option(
         0.0,
-        "stop a run once so much is spent, in the currency of the prices; jobs of an array share it; 0 for "
-        "no limit",
+        "stop once the notes of the recipe by this writer have cost so much, in the currency of the prices; "
+        "what earlier runs paid for them counts, and jobs of an array share it; 0 for no limit",
         minimum=0,
     )
 

@@ -37,6 +37,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")  # this machine, as browsers write it
+REFUSAL = "<p>This server answers to its own names only: start it with --allow-host to add one."
 IDLE_SECONDS = 60  # after which a silent connection is closed
 
 
@@ -145,11 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if not self.server.answers_to(self.headers.get("Host", "")):
-            self._send(
-                Answer.of(
-                    "<p>This server answers to its own names only: see --allow-host.", HTTPStatus.FORBIDDEN
-                )
-            )
+            self._send(Answer.of(REFUSAL, HTTPStatus.FORBIDDEN))
             return
         self._send(self.server.site.answer(self.path))
 
@@ -220,8 +217,8 @@ def make_server(
 ) -> Server:
     """A server that listens already; `serve_forever` starts it. Port 0 takes a free one.
 
-    `allowed`: further names that browsers may ask for it by. Raises `DataError` without a finished folder of shards, `ConfigError` for an address that is taken or
-    not of this machine.
+    `allowed` are further names that it may be asked for by. Raises `DataError` without a finished folder of
+    shards, `ConfigError` for an address that is taken or not of this machine.
     """
     site = Site(Table(Path(folder), workers))
     try:

@@ -27,6 +27,7 @@ class RemoteFile:
     checksum: str = ""
     unpack: bool = False
     into: str = ""
+    collection: int = 0  # of the ISIC archive: `url` is its page, the download's address is made on request
 
 
 @dataclass(frozen=True)

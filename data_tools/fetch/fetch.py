@@ -14,7 +14,7 @@ import httpx
 from data_tools.fetch.catalogue import DatasetEntry, RemoteFile
 from data_tools.fetch.download import download
 from data_tools.fetch.http import Patience, new_client, shown
-from data_tools.fetch.publishers import files_of
+from data_tools.fetch.publishers import addressed, files_of
 from data_tools.fetch.unpack import unpack
 from mmfm.errors import DataError
 from mmfm.files import write_atomically
@@ -74,6 +74,7 @@ def _fetch_files(
     receipt["complete"] = False
     for file in files_of(entry, client, patience):
         if not _in_place(folder, file.name, receipt):
+            file = addressed(file, client, patience)
             target = folder / file.name
             earlier = receipt["files"].get(file.name, {}).get("sha256")
             digest = download(file, target, client, patience)
@@ -124,9 +125,19 @@ def _read(folder: Path) -> dict[str, Any]:
         receipt = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path} is damaged ({error}): delete it to fetch anew") from error
-    if not isinstance(receipt, dict):
+    if not isinstance(receipt, dict) or not _is_list(receipt.get("files", {})):
         raise DataError(f"{path} is damaged: delete it to fetch anew")
     return receipt
+
+
+def _is_list(files: Any) -> bool:
+    """Whether `files` of a receipt has what is read of it."""
+    return isinstance(files, dict) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("unpacked"), bool)
+        and isinstance(entry.get("bytes"), int)
+        for entry in files.values()
+    )
 
 
 def _write(folder: Path, receipt: dict[str, Any]) -> None:

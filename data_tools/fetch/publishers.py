@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
@@ -37,6 +38,19 @@ def files_of(entry: DatasetEntry, client: httpx.Client, patience: Patience) -> l
     if twice:  # in several folders: one would take the place of the other
         raise DataError(f"{entry.name}: the publisher lists {', '.join(twice)} twice: see {entry.page}")
     return found
+
+
+def addressed(file: RemoteFile, client: httpx.Client, patience: Patience) -> RemoteFile:
+    """The file with the address to download it from, to be asked for just before.
+
+    The ISIC archive makes one for each download, and forgets it soon. Raises `DataError` when it makes none.
+    """
+    if not file.collection:
+        return file
+    url = ask(client, "POST", f"{ISIC}/zip-download/url/", patience, {"collections": str(file.collection)})
+    if not isinstance(url, str):
+        raise DataError(f"{file.url}: the archive's address for a download has changed: it is {url!r}")
+    return replace(file, url=url)
 
 
 def _dataverse(entry: DatasetEntry, client: httpx.Client, patience: Patience) -> list[RemoteFile]:
@@ -80,19 +94,17 @@ def _mendeley(entry: DatasetEntry, client: httpx.Client, patience: Patience) -> 
 
 
 def _isic(entry: DatasetEntry, client: httpx.Client, patience: Patience) -> list[RemoteFile]:
-    """A zip of each collection, with its metadata.csv; its address is made for us and soon forgotten."""
+    """A zip of each collection, with its metadata.csv."""
     files = []
     for number, word in entry.collections.items():
-        name = ask(client, "GET", f"{ISIC}/collections/{number}/", patience)["name"]
+        page = f"{ISIC}/collections/{number}/"
+        name = ask(client, "GET", page, patience)["name"]
         if word.lower() not in name.lower():
             raise DataError(
                 f"{entry.name}: collection {number} of the archive is {name!r} now: see {entry.page}"
             )
-        url = ask(client, "POST", f"{ISIC}/zip-download/url/", patience, {"collections": str(number)})
-        if not isinstance(url, str):
-            raise TypeError(f"an address that is {url!r}")
         into = str(number) if len(entry.collections) > 1 else ""
-        files.append(RemoteFile(url, f"isic-{number}.zip", unpack=True, into=into))
+        files.append(RemoteFile(page, f"isic-{number}.zip", unpack=True, into=into, collection=number))
     return files
 
 

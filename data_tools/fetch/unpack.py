@@ -7,11 +7,12 @@ again writes the same files again.
 from __future__ import annotations
 
 import lzma
+import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -34,16 +35,20 @@ def unpack(archive: Path, folder: Path, limit: int = LIMIT) -> int:
     """Write the members of a zip or tar below `folder` and return how many there were.
 
     Raises `DataError` for an archive that is damaged or encrypted, that names a place outside `folder`, holds
-    links or devices, or more than `limit` bytes, or that cannot be written. All names are looked at before
-    the first file is written.
+    links or devices, a file twice, or more than `limit` bytes or more than the disk has left, or that cannot
+    be written. All names are looked at before the first file is written.
     """
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
-                return _write(_zip_members(zipped, archive), len(zipped.infolist()), archive, folder, limit)
+                return _write(
+                    _zip_members(zipped, archive, folder), len(zipped.infolist()), archive, folder, limit
+                )
         with tarfile.open(archive) as tarred:
             members = tarred.getmembers()
-            return _write(_tar_members(tarred, members, archive), len(members), archive, folder, limit)
+            return _write(
+                _tar_members(tarred, members, archive, folder), len(members), archive, folder, limit
+            )
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
@@ -57,7 +62,7 @@ def unpack(archive: Path, folder: Path, limit: int = LIMIT) -> int:
         raise DataError(f"{archive} cannot be unpacked: {error}") from error
 
 
-def _zip_members(zipped: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
+def _zip_members(zipped: zipfile.ZipFile, archive: Path, folder: Path) -> Iterator[Member]:
     """Files of a zip, after all members have been looked at."""
     infos = zipped.infolist()
     for info in infos:
@@ -67,18 +72,22 @@ def _zip_members(zipped: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
         if info.flag_bits & 1:
             raise DataError(f"{archive} is encrypted: unpack it by hand, with its password")
         _safe(info.filename, archive)
+    _check_files(((i.filename, i.file_size) for i in infos if not i.is_dir()), archive, folder)
     for info in infos:
         if not info.is_dir():
             with zipped.open(info) as file:
                 yield info.filename, info.file_size, file
 
 
-def _tar_members(tarred: tarfile.TarFile, members: list[tarfile.TarInfo], archive: Path) -> Iterator[Member]:
+def _tar_members(
+    tarred: tarfile.TarFile, members: list[tarfile.TarInfo], archive: Path, folder: Path
+) -> Iterator[Member]:
     """Files of a tar, after all members have been looked at."""
     for member in members:
         if not (member.isfile() or member.isdir()):
             raise DataError(f"{archive}: {member.name!r} is a link or a device: not unpacked")
         _safe(member.name, archive)
+    _check_files(((member.name, member.size) for member in members if member.isfile()), archive, folder)
     for member in members:
         if member.isfile():
             file = tarred.extractfile(member)
@@ -93,6 +102,28 @@ def _safe(name: str, archive: Path) -> PurePosixPath:
     if outside or not name or "\0" in name:
         raise DataError(f"{archive}: {name!r} leads out of its folder: nothing of it was unpacked")
     return path
+
+
+def _check_files(files: Iterable[tuple[str, int]], archive: Path, folder: Path) -> None:
+    """Refuse a file that stands twice, one of which would be lost, and more bytes than there is room for.
+
+    What an earlier run has unpacked takes no further room.
+    """
+    seen: set[PurePosixPath] = set()
+    needed = 0
+    for name, size in files:
+        path = _safe(name, archive)
+        if path in seen:
+            raise DataError(f"{archive} has {name!r} twice: unpack it by hand, and see which is meant")
+        seen.add(path)
+        there = folder / path
+        needed += max(0, size - (there.stat().st_size if there.is_file() else 0))
+    there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise DataError(
+            f"{there} has {free / 1e9:.1f} GB left, what is in {archive.name} needs {needed / 1e9:.1f} GB"
+        )
 
 
 def _write(members: Iterator[Member], count: int, archive: Path, folder: Path, limit: int) -> int:

@@ -23,6 +23,7 @@ STEPS: dict[str, Step] = {  # in their order; each has a switch of its name in `
     "border": lambda image, cfg: without_border(image),
     "lesion": lambda image, cfg: lesion_crop(image, cfg.margin),
 }
+VERSION = 1  # of what the steps do: raise it when one changes, as notes belong to what was shown (`keys`)
 LEAST_SIDE = 32  # pixels; on smaller images nothing can be told apart
 
 

@@ -98,7 +98,7 @@ class Questions:
     def about(self, numbers: Sequence[int]) -> Iterator[Question]:
         """The questions about some samples."""
         images = self._digests.of([self.samples[number][1] for number in numbers]) if self.asked else []
-        models = self._models
+        models = self.models
         for writer_name in dict.fromkeys(asked.writer_name for asked in self.asked):
             for number, image in zip(numbers, images, strict=False):
                 for asked in self.asked:
@@ -112,7 +112,7 @@ class Questions:
         return FileDigests(Path(self.cfg.store) / DIGESTS)
 
     @cached_property
-    def _models(self) -> Mapping[str, str]:
+    def models(self) -> Mapping[str, str]:
         """What tells the model of each writer from others."""
         return {
             asked.writer_name: model_identity(asked.writer_name, asked.writer, self._digests)

@@ -40,12 +40,17 @@ def notes_of(cfg: ShardsConfig, samples: Sequence[tuple[Record, Path]]) -> list[
     return [{name: own[name] for name in cfg.notes if name in own} for own in notes]
 
 
-def note_of(entry: Entry, writer: str) -> Note:
-    """The note of an entry in the store. Its provenance holds no times and no costs."""
+def note_of(entry: Entry, writer: str, identity: str) -> Note:
+    """The note of an entry in the store. Its provenance holds no times, no costs and no places.
+
+    A local model goes by the name of its folder and by its content, `identity`: the folder may lie anywhere.
+    """
+    local = entry.backend == "local"
     provenance = {
         "backend": entry.backend,
         "writer": writer,
-        "model": entry.model,
+        "model": Path(entry.model).name if local else entry.model,
+        **({"identity": identity} if local else {}),
         "version": entry.version,
         "prompt": entry.prompt,
         "decoding": entry.decoding,
@@ -61,14 +66,16 @@ def _add_stored(
     cfg: ShardsConfig, samples: Sequence[tuple[Record, Path]], notes: Sequence[dict[str, Note]]
 ) -> None:
     store = NoteStore.existing(cfg.store)
-    questions = list(track(Questions(cfg, samples), "looking up notes"))
+    recipe = Questions(cfg, samples)
+    questions = list(track(recipe, "looking up notes"))
     entries = store.get_all(question.key for question in questions)
     missing: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     for question in questions:
         name, entry = question.asked.name, entries.get(question.key)
         if entry is not None and not entry.failure:
-            notes[question.number][name] = note_of(entry, question.asked.writer_name)
+            writer = question.asked.writer_name
+            notes[question.number][name] = note_of(entry, writer, recipe.models[writer])
             continue
         missing[name] += 1
         failed[name] += entry is not None

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.config import PrepareConfig, WriterConfig
+from data_tools.images import prepare as steps
+from data_tools.images.prepare import steps_of
+from data_tools.notes.backends import images
 from data_tools.notes.lines import LineReader, LineWriter
 from data_tools.notes.strategy import Prompt
 from data_tools.workers import cores
@@ -29,6 +32,7 @@ READERS = 4  # threads for each core: on a network they wait more than they comp
 SEED_BITS = 31  # what every backend takes
 MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".model", ".txt", ".jinja", ".tiktoken")
 USUAL = asdict(PrepareConfig())
+USUAL_STEPS, USUAL_QUALITY = 1, 92  # what keys were first made with: never to be changed
 NOT_SEEN = ("max_pixels",)  # settings of preparation that do not change a picture
 
 
@@ -75,6 +79,10 @@ def _way_of_showing(writer: WriterConfig, prepare: PrepareConfig) -> dict[str, A
         for name, value in asdict(prepare).items()
         if name not in NOT_SEEN and value != USUAL[name]
     }
+    if steps_of(prepare) and steps.VERSION != USUAL_STEPS:
+        done["steps"] = steps.VERSION
+    if images.JPEG_QUALITY != USUAL_QUALITY:
+        done["jpeg_quality"] = images.JPEG_QUALITY
     if writer.backend == "server" and writer.server.image_detail != "auto":
         done["image_detail"] = writer.server.image_detail
     return {"image_side": writer.image_side, **done}

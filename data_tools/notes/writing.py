@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -122,7 +122,9 @@ def write_answers(
     if todo:
         store.check_writable()
     writers = {question.asked.writer_name: question.asked.writer for question in todo}
-    backends = {name: backend_of(_part_of(one, share[1]), prepare) for name, one in writers.items()}
+    costs = _costs(everything, store) if any(one.server.budget for one in writers.values()) else {}
+    parts = {name: _part_of(name, one, share, costs.get(name, {})) for name, one in writers.items()}
+    backends = {name: backend_of(part, prepare) for name, part in parts.items()}
     for name, backend in backends.items():
         mine = _in_order(question for question in todo if question.asked.writer_name == name)
         with Meter(f"{_names(mine)} by {writers[name].model}", len(mine)) as meter:
@@ -137,6 +139,7 @@ def written_path(cfg: ShardsConfig) -> Path:
     """The file that says that all notes of a recipe were asked for, and what came of it."""
     values = {key: value for key, value in identity(cfg).items() if key not in SAME_NOTES_KEYS}
     values["root"] = cfg.root
+    values["models"] = {name: writer.model for name, writer in cfg.writers.items()}
     return Path(cfg.store) / WRITTEN / f"{_digest(json.dumps(values, sort_keys=True))}.json"
 
 
@@ -158,7 +161,7 @@ def _todo(
     number, of = share
     todo: dict[str, Question] = {}
     for question in questions:
-        if int(question.key[:8], 16) % of != number or question.key in todo:
+        if _share_of(question.key, of) != number or question.key in todo:
             continue
         if question.key in store:
             summary.there += 1
@@ -248,16 +251,57 @@ def _entry(asked: Asked, record: str, prompt: Prompt, outcome: Answer | Failure)
         return replace(entry, failure=UNUSABLE, detail=str(error))
 
 
-def _part_of(writer: WriterConfig, tasks: int) -> WriterConfig:
-    """The writer as one of `tasks` that share the limits of its account."""
-    server = writer.server
+def _share_of(key: str, of: int) -> int:
+    """The number of the share of a key, of so many."""
+    return int(key[:8], 16) % of
+
+
+def _costs(everything: Sequence[Question], store: NoteStore) -> dict[str, dict[str, float]]:
+    """What the answers in the store have cost: for each writer by key, over all tries of all runs."""
+    costs: dict[str, dict[str, float]] = {}
+    for question in everything:
+        costs.setdefault(question.asked.writer_name, {})[question.key] = 0.0
+    for entry in store.all_lines():
+        for of_writer in costs.values():
+            if entry.key in of_writer:
+                of_writer[entry.key] += entry.cost
+    return costs
+
+
+def _part_of(
+    name: str, writer: WriterConfig, share: tuple[int, int], costs: Mapping[str, float]
+) -> WriterConfig:
+    """The writer as one of several that share the limits of its account, with the budget that is left.
+
+    `costs` are those of its notes so far, by key. Raises `UserError` where nothing is left.
+    """
+    server, (number, tasks) = writer.server, share
     part = replace(
         server,
         requests_per_minute=-(-server.requests_per_minute // tasks),
         tokens_per_minute=-(-server.tokens_per_minute // tasks),
-        budget=server.budget / tasks,
     )
+    if server.budget:
+        spent = [0.0] * tasks
+        for key, cost in costs.items():
+            spent[_share_of(key, tasks)] += cost
+        part = replace(part, budget=_left(server.budget, spent, number))
+        if part.budget <= 1e-6 * server.budget:  # but for rounding
+            raise UserError(
+                f"the budget of {server.budget:g} is spent: answers to these questions by {name!r} have cost "
+                f"{money(sum(spent))} so far. `writers.{name}.server.budget` allows more"
+            )
     return replace(writer, server=part)
+
+
+def _left(budget: float, spent: Sequence[float], number: int) -> float:
+    """What the share of that number may still cost; all shares together no more than is left of `budget`.
+
+    It does not rise by what other shares spend meanwhile, so that they may begin one after the other.
+    """
+    left = [max(0.0, budget / len(spent) - one) for one in spent]
+    over = sum(left) - max(0.0, budget - sum(spent))  # what some have spent beyond their own part
+    return left[number] * (1 - over / sum(left)) if left[number] else 0.0
 
 
 def _names(questions: Sequence[Question]) -> str:

@@ -134,7 +134,11 @@ class Plan:
         for sample in samples:
             size = sample.image.stat().st_size if sample.image.is_file() else -1
             digest.update(_json([sample.file, size, sample.record.to_json()]))
-        digest.update(_json([asdict(reject) for reject in rejects]))
+        told = [
+            {name: value for name, value in asdict(one).items() if name != "table" or value}
+            for one in rejects
+        ]
+        digest.update(_json(told))
         return cls(f"mmfm {__version__}", identity(cfg), digest.hexdigest())
 
     def check(self, output: Path) -> bool:
@@ -184,6 +188,8 @@ def identity(cfg: ShardsConfig) -> dict[str, Any]:
     config["pack"] = {key: value for key, value in config["pack"].items() if key not in SAME_PACK_KEYS}
     for writer in config["writers"].values():
         del writer["retry_failed"]
+        if writer["backend"] == "local":
+            writer["model"] = Path(writer["model"]).name  # its content is told by the notes
         for part, shaping in (("server", SHAPING_SERVER_KEYS), ("local", SHAPING_LOCAL_KEYS)):
             writer[part] = {key: writer[part][key] for key in shaping}
     return config

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from data_tools.shards.plan import REJECTS_NAME
 from data_tools.shards.writer import PackReject
+from data_tools.sources import Reject
 from mmfm.errors import DataError
 from mmfm.files import write_atomically
 
 if TYPE_CHECKING:
     from data_tools.shards.inputs import Inputs  # brings all sources and strategies with it
-    from data_tools.sources import Reject
 
 COLUMNS = ("dataset", "row", "file", "reason")
 

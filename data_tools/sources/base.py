@@ -217,9 +217,9 @@ def _read_csv(path: Path) -> list[Numbered]:
             if any(value.strip() for value in row.pop(None, ())):
                 raise ValueError(f"line {reader.line_num} has more values than there are columns")
             if None in row.values():
-                raise ValueError(
-                    f"line {reader.line_num} has fewer values than columns: is the file cut off?"
-                )
+                if not any(value and value.strip() for value in row.values()):
+                    continue  # a line of blanks
+                raise ValueError(f"line {reader.line_num} has too few values: is the file cut off there?")
             rows.append((reader.line_num, {name: value.strip() for name, value in row.items()}))
     return rows
 

@@ -18,8 +18,8 @@ GROUPS = ("lesion_id", "patient_id")
 def add_groups(records: Sequence[Record], path: Path, dataset: str) -> None:
     """Give records the lesion and patient ids that the table has for their image id, where they have none.
 
-    Raises `DataError` when the table is missing, or has no column of ids or of groups, or has
-    an id twice with different groups.
+    Raises `DataError` when the table is missing, has no column of ids or of groups, or has an id twice with
+    different groups.
     """
     rows = read_table(path, dataset, ())
     there = rows[0][1]
@@ -36,8 +36,8 @@ def add_groups(records: Sequence[Record], path: Path, dataset: str) -> None:
         earlier, same = by_id.setdefault(row[column], (number, given))
         if given != same:
             raise DataError(
-                f"{dataset}: groups: {path} has {column} {row[column]!r} in rows {earlier} and {number}, with "
-                "other groups: keep the right one"
+                f"{dataset}: groups: {path} has {column} {row[column]!r} in rows {earlier} and {number}, "
+                "with different groups: keep the right one"
             )
     found = 0
     for record in records:

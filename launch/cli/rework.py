@@ -59,8 +59,8 @@ def add(actions: Any) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="answer to this name too, such as that of a proxy; beyond names of this machine and, with another "
-        "--host, numeric addresses (may be repeated)",
+        help="a further name to answer to, such as a proxy's; may be repeated. Names of this machine are "
+        "known, and so are numeric addresses with a --host that others reach",
     )
     browse.add_argument("--port", type=at_least(0), default=0, help="0 takes a free one (default)")
     browse.add_argument("--open", action="store_true", help="open it in the browser")
@@ -134,7 +134,8 @@ def _add_mix(actions: Any) -> None:
         choices=("error", "first", "prefix"),
         default="error",
         help="samples with equal keys: stop, keep that of the first folder, or put the name of the later "
-        "folder before the datasets of all its samples; ids of lesions and patients stay (default: %(default)s)",
+        "folder before the datasets of all its samples; lesions and patients keep their ids "
+        "(default: %(default)s)",
     )
     mix.add_argument(
         "--drop-conflicts",

@@ -20,7 +20,7 @@ def cases(draw: st.DrawFn) -> Case:
     """Records of a trained-on and a held-out data set that share lesions, patients and near-duplicates."""
     count = draw(st.integers(1, 60))
     held = draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    ids = st.one_of(st.just(""), st.integers(0, count // 2).map(str))
+    ids = st.one_of(st.just(""), st.integers(0, count // 2).map("L{}".format))
     records = [
         Record(
             dataset="held" if held[i] else draw(st.sampled_from(("one", "two"))),
@@ -192,3 +192,15 @@ def test_a_published_split_that_overlaps_is_dealt_anew(capsys: pytest.CaptureFix
 def test_a_published_name_that_is_no_split() -> None:
     with pytest.raises(ConfigError, match="one-0: published split 'dev' is not one of train, val, test"):
         assign_splits([published("one", "0", "dev")], [False], KEPT)
+
+
+def test_bare_numbers_join_records_of_one_data_set_alone() -> None:
+    def grouped(*named: tuple[str, str]) -> list[int]:
+        records = [Record(dataset, str(n), "", lesion_id=value) for n, (dataset, value) in enumerate(named)]
+        return group_records(records).tolist()
+
+    assert grouped(("a", "12"), ("b", "12"), ("a", "12")) == [0, 1, 0]
+    assert grouped(("a", "2019-04"), ("b", "2019-04")) == [0, 1]
+    assert grouped(("a", "IL_12"), ("b", "IL_12")) == [0, 0]
+    lesion, patient = Record("a", "0", "", lesion_id="P1"), Record("a", "1", "", patient_id="P1")
+    assert group_records([lesion, patient]).tolist() == [0, 1]

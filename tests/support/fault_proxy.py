@@ -194,7 +194,7 @@ def _spoilt(fault: str) -> tuple[bytes, bool]:
     if fault == "429":
         return _response(429, {"error": {"message": "too many requests"}}), True
     if fault == "429 retry-after":
-        return _response(429, {"error": {"message": "too many requests"}}, "Retry-After: 1\r\n"), True
+        return _response(429, {"error": {"message": "too many requests"}}, "Retry-After: 0.2\r\n"), True
     if fault in ("500", "503"):
         return _response(int(fault), {"error": {"message": "it is too much"}}), True
     if fault == "html":

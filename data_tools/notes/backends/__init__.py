@@ -22,7 +22,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote, and what it cost."""
+    """What a model wrote, and what it cost: tokens and cost are those of all tries."""
 
     key: str
     text: str  # as it came
@@ -43,7 +43,7 @@ class Failure:
     kind: str
     detail: str
     tries: int = 1
-    tokens_in: int = 0  # a refusal is paid for as well
+    tokens_in: int = 0  # of all tries; a refusal is paid for as well
     tokens_out: int = 0
     cost: float = 0.0
 

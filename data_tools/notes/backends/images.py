@@ -12,7 +12,7 @@ from data_tools.config import PrepareConfig
 from data_tools.images.open import open_rgb
 from data_tools.images.prepare import prepare as prepare_image
 
-JPEG_QUALITY = 92
+JPEG_QUALITY = 92  # another one makes other notes (`keys`)
 
 
 def image_bytes(path: Path, side: int, prepare: PrepareConfig) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,8 @@ from data_tools.notes.backends.server_asking import (
     without_refused,
 )
 from data_tools.notes.backends.server_errors import Problem, judge
-from data_tools.notes.backends.server_limits import Bucket
+from data_tools.notes.backends.server_limits import Bucket, Pause
+from data_tools.notes.backends.server_reading import bounded
 from mmfm.progress import say
 
 OPENAI = "https://api.openai.com/v1"
@@ -36,9 +38,14 @@ class Client:
         self._dialect = Dialect()
         self._requests = Bucket(server.requests_per_minute)
         self._tokens = Bucket(server.tokens_per_minute)
+        self._pause = Pause(server.url or "OpenAI")
         self._uncounted_told = False
         self._openai = openai.AsyncOpenAI(  # it would try again by its own rules: ours decide
-            api_key=key, base_url=server.url or OPENAI, max_retries=0, timeout=server.timeout
+            api_key=key,
+            base_url=server.url or OPENAI,
+            max_retries=0,
+            timeout=server.timeout,
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [bounded]}),
         )
 
     async def attempt(self, request: Request, image: bytes | None) -> Completion | Problem:
@@ -48,8 +55,10 @@ class Client:
         while True:
             await self._requests.take(1)
             await self._tokens.take(estimate)
+            await self._pause.over()
             asked = arguments(request, image, self._cfg, self._dialect)
-            result = await self._send(asked, characters)
+            sent = time.monotonic()
+            result = self._heeded(await self._send(asked, characters), sent)
             if isinstance(result, Completion):
                 self._tokens.correct(estimate, result.tokens_in + result.tokens_out)
                 self._tell_uncounted(result)
@@ -59,6 +68,14 @@ class Client:
             if other is None:
                 return result
             self._adopt(other, result.detail)
+
+    def _heeded(self, result: Completion | Problem, sent: float) -> Completion | Problem:
+        """The result of an attempt made at `sent`, once it has begun or ended a pause of all."""
+        if isinstance(result, Problem) and result.limited:
+            return self._pause.limited(result, sent)
+        if isinstance(result, Completion) or not result.server:
+            self._pause.answered()
+        return result
 
     async def close(self) -> None:
         """Close the connections."""

@@ -16,6 +16,8 @@ OPENAI_VARIABLE = "OPENAI_API_KEY"
 AGAIN_STATUS = (408, 409, 425, 429)  # and all of 5xx: they may pass
 PATIENCE = 600.0  # seconds: a server that asks to wait longer has a quota that is spent
 
+MOST_BYTES = 16 << 20  # of an answer: no note is so long, but a server gone wrong may send without end
+
 Course = Literal["again", "fail", "end"]
 
 _MODEL_UNKNOWN = re.compile(
@@ -26,8 +28,13 @@ _MODEL_UNKNOWN = re.compile(
 _TOO_LONG = re.compile(
     r"context.{0,20}(length|window|size)|maximum (context|input)|too many tokens|prompt is too long", re.I
 )
+_TOO_MUCH_AT_ONCE = re.compile(r"request too large", re.I)  # for a limit of tokens per minute: forever
 _FILTERED = re.compile(r"content.?(filter|policy|management)|safety (system|policy)|moderation", re.I)
 _NO_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing", re.I)
+
+
+class TooLongAnswerError(Exception):
+    """A server has sent more than `MOST_BYTES`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Problem:
     course: Course
     after: float = 0.0  # seconds that the server asks to wait
     server: bool = False  # it may be the server that fails, whatever is asked
+    limited: bool = False  # the server is asked too often, and has not looked at the request
 
 
 def judge(error: Exception, cfg: WriterConfig) -> Problem:
@@ -48,6 +56,8 @@ def judge(error: Exception, cfg: WriterConfig) -> Problem:
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         detail = f"no answer in {cfg.server.timeout:g} s"
         return Problem("timeout", detail, "again", server=True)
+    if isinstance(error, TooLongAnswerError) or isinstance(error.__cause__, TooLongAnswerError):
+        return Problem("garbage", f"an answer of more than {MOST_BYTES >> 20} MB", "again", server=True)
     if isinstance(error, openai.APIStatusError):
         return _judge_status(error, cfg)
     if isinstance(error, openai.APIConnectionError):
@@ -110,12 +120,14 @@ def _judge_status(error: Any, cfg: WriterConfig) -> Problem:
         return Problem(kind, f"{where} does not know the address ({detail}): {way_out}", "end")
     if status == 429 and _NO_QUOTA.search(f"{error.code} {said}"):
         return Problem(kind, f"the account at {where} has no credit left ({detail})", "end")
+    if status == 429 and _TOO_MUCH_AT_ONCE.search(said):
+        return Problem("too long", f"the prompt does not fit the account's limit ({detail})", "fail")
     if status in AGAIN_STATUS or status >= 500:
         after = wait_of(error.response.headers)
         if after > PATIENCE:
             wait = f"{after / 60:.0f} minutes"
             return Problem(kind, f"{where} asks to wait {wait} ({detail}): run again then", "end")
-        return Problem(kind, detail, "again", after, server=status >= 500)
+        return Problem(kind, detail, "again", after, server=status >= 500, limited=status == 429)
     if error.code == "context_length_exceeded" or _TOO_LONG.search(said):
         return Problem("too long", f"the prompt does not fit the model ({detail})", "fail")
     if error.code == "content_filter" or _FILTERED.search(said):

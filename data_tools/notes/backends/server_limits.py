@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from data_tools.config import WriterConfig
 from data_tools.notes.backends.server_errors import Problem
@@ -14,6 +15,8 @@ BURST_SECONDS = 2.0  # of a limit that may be used at once
 OUTAGE_SECONDS = 60.0  # of nothing but errors: the server is down
 NO_START_SECONDS = 5.0  # the same where nothing has ever answered: the address is wrong, or nobody listens
 FEWEST_FAILING = 8  # requests that must fail: one that brings a server down is that request's own failure
+LIMITED_SECONDS = 1800.0  # of nothing but "too many requests": it is not a limit per minute
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds; doubled each time, up to the longest
 FIRST_REJECTED = 10  # requests refused as malformed before any was answered: all will be
 
 
@@ -79,6 +82,56 @@ class Spending:
     def spent(self) -> bool:
         """Whether the budget is used up."""
         return 0 < self.budget <= self.cost
+
+
+@dataclass
+class Pause:
+    """Lets nobody ask for a while once the server says that it is asked too often (HTTP 429).
+
+    Longer each time, until it answers again. Such an attempt says nothing about the request itself.
+    """
+
+    where: str  # the server, for people
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _times: int = 0  # pauses since the last answer
+    _since: float = 0.0  # the first of them
+    _begun: float = float("-inf")  # the last of them
+    _seconds: float = 0.0  # its length
+
+    async def over(self) -> None:
+        """Wait until it is over, and not all for equally long."""
+        while (left := self._begun + self._seconds - self.now()) > 0:
+            await self.sleep(left + random.uniform(0.0, self._seconds / 2))
+
+    def limited(self, problem: Problem, sent: float) -> Problem:
+        """Pause for `problem`, of an attempt made at `sent`, or say that everything must end.
+
+        What was sent before the pause began lengthens it only by what the server asks for.
+        """
+        now = self.now()
+        if not self._times:
+            self._since = now
+        if now - self._since >= LIMITED_SECONDS:
+            lasting = f"{(now - self._since) / 60:.0f} minutes"
+            return replace(problem, course="end", detail=self._reason(lasting, problem))
+        if sent > self._begun:
+            self._times += 1
+            backoff = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self._times - 1))
+            self._begun, self._seconds = now, max(backoff, problem.after)
+        else:
+            self._seconds = max(self._seconds, now + problem.after - self._begun)
+        return problem
+
+    def answered(self) -> None:
+        """The server has looked at a request."""
+        self._times = 0
+
+    def _reason(self, lasting: str, problem: Problem) -> str:
+        return (
+            f"{self.where} has accepted nothing for {lasting}, the last time saying {problem.detail}: lower "
+            "`server.requests_per_minute` or `server.tokens_per_minute`, or run again once the account may"
+        )
 
 
 @dataclass

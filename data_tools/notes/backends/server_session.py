@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from data_tools.config import PrepareConfig, WriterConfig
 from data_tools.images.open import UnusableImage
@@ -17,7 +18,7 @@ from data_tools.notes.backends.images import image_bytes
 from data_tools.notes.backends.server_answers import Completion
 from data_tools.notes.backends.server_client import Client
 from data_tools.notes.backends.server_errors import Problem
-from data_tools.notes.backends.server_limits import Circuit, Spending
+from data_tools.notes.backends.server_limits import LIMITED_SECONDS, Circuit, Spending
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds before the second try; doubled each time, up to the longest
 EMPTY_TRIES = 3  # an answer without text may be a whim of the sampling, but not again and again
@@ -89,7 +90,8 @@ class Session:
 
     async def _outcome(self, request: Request) -> Answer | Failure | None:
         """Try until there is an answer, or a reason to give up."""
-        begun, cost, tries, empty = time.monotonic(), 0.0, 0, 0
+        begun, tries, empty, limited = time.monotonic(), 0, 0, 0
+        used = replace(self._spending, tokens_in=0, tokens_out=0, cost=0.0)
         try:
             image = await self._image(request)
         except UnusableImage as error:
@@ -100,19 +102,23 @@ class Session:
                 result = await self._client.attempt(request, image)
             if isinstance(result, Completion):
                 self._circuit.success()
-                cost += self._spend(result)
+                self._spend(result, used)
                 if result.problem is None:
-                    return _answer(request.key, result, cost, time.monotonic() - begun, tries)
+                    return _answer(request.key, result, used, time.monotonic() - begun, tries)
             problem = result.problem if isinstance(result, Completion) else self._count(request.key, result)
             assert problem is not None
             empty += problem.kind == "empty"
-            last = tries > self._cfg.server.retries or empty >= EMPTY_TRIES
+            if problem.limited:  # no try: the server has not looked at it
+                tries, limited = tries - 1, limited + 1
+                last = time.monotonic() - begun > LIMITED_SECONDS  # others were answered meanwhile
+            else:
+                last, limited = tries > self._cfg.server.retries or empty >= EMPTY_TRIES, 0
             if problem.course == "fail" or (last and not self.ending):
-                return _failure(request.key, problem, result, cost, tries)
+                return _failure(request.key, problem, used, tries)
             if self.ending:
                 return None
             self._retried[problem.kind] += 1
-            await asyncio.sleep(_wait(tries, problem.after))
+            await asyncio.sleep(_wait(limited or tries, problem.after))
 
     async def _image(self, request: Request) -> bytes | None:
         if request.image is None or not request.prompt.image:
@@ -120,15 +126,16 @@ class Session:
         side, path = self._cfg.image_side, request.image
         return await self._loop.run_in_executor(self._images, image_bytes, path, side, self._prepare)
 
-    def _spend(self, result: Completion) -> float:
-        cost = self._spending.add(result.tokens_in, result.tokens_out)
+    def _spend(self, result: Completion, used: Spending) -> None:
+        """Count an attempt, for its request and for all."""
+        for count in (used, self._spending):
+            count.add(result.tokens_in, result.tokens_out)
         if self._spending.spent:
             tokens = f"{self._spending.tokens_in} prompt and {self._spending.tokens_out} answer tokens"
             self._end(
-                f"the budget of {self._spending.budget:g} is spent: {self._spending.cost:.2f} for {tokens}. "
-                "Answers so far are kept; `server.budget` allows more"
+                f"the budget is spent: its last {self._spending.budget:.4g} by {self._spending.cost:.4g} for "
+                f"{tokens}. Answers so far are kept; `server.budget` allows more"
             )
-        return cost
 
     def _count(self, key: str, problem: Problem) -> Problem:
         """Watch for problems that no request can get past."""
@@ -146,24 +153,22 @@ class Session:
             task.cancel()
 
 
-def _answer(key: str, result: Completion, cost: float, seconds: float, tries: int) -> Answer:
+def _answer(key: str, result: Completion, used: Spending, seconds: float, tries: int) -> Answer:
     return Answer(
         key=key,
         text=result.text,
         finish=result.finish,
         model=result.model,
-        tokens_in=result.tokens_in,
-        tokens_out=result.tokens_out,
-        cost=cost,
+        tokens_in=used.tokens_in,
+        tokens_out=used.tokens_out,
+        cost=used.cost,
         seconds=seconds,
         tries=tries,
     )
 
 
-def _failure(key: str, problem: Problem, result: Completion | Problem, cost: float, tries: int) -> Failure:
-    """The failure of the last try; `cost` is that of all."""
-    tokens = (result.tokens_in, result.tokens_out) if isinstance(result, Completion) else (0, 0)
-    return Failure(key, problem.kind, problem.detail, tries, *tokens, cost)
+def _failure(key: str, problem: Problem, used: Spending, tries: int) -> Failure:
+    return Failure(key, problem.kind, problem.detail, tries, used.tokens_in, used.tokens_out, used.cost)
 
 
 def _wait(tries: int, after: float) -> float:

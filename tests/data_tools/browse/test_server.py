@@ -7,6 +7,7 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from data_tools.browse import browse, make_server
 from data_tools.browse.pages import Pages
 from data_tools.browse.pictures import SIDE, Pictures
 from data_tools.browse.select import Selector
+from data_tools.browse.server import Server, Site
 from data_tools.browse.table import Rows, Table
 from data_tools.shards.reading import OneShard
 from mmfm.data.index import Split
@@ -260,6 +262,22 @@ def test_a_foreign_name_is_refused(site: str) -> None:
         assert raw(site, "/", host).status == 403
 
 
+def test_beyond_loopback_numbers_and_known_names_are_answered_to(shards: Path) -> None:
+    server = Server(Site(Table(shards, workers=1)), "0.0.0.0", 0, ["Proxy.example"])
+    server.server_close()
+    for host in ("192.0.2.7:80", "[2001:db8::1]:80", socket.gethostname(), "localhost:9", "proxy.example"):
+        assert server.answers_to(host)
+    for host in ("evil.example", "192.0.2.7.evil.example", "", "1"):
+        assert not server.answers_to(host)
+
+
+def test_an_allowed_name_is_answered_to_on_loopback(shards: Path) -> None:
+    server = make_server(shards, workers=1, allowed=["proxy.example"])
+    server.server_close()
+    assert server.answers_to("proxy.example:443")
+    assert not server.answers_to("192.0.2.7")
+
+
 def test_many_readers_at_once(site: str) -> None:
     there = keys(site, "")
     addresses = [f"{site}/thumb?key={key}" for key in there] + [
@@ -282,6 +300,38 @@ def test_damaged_samples_are_left_out_or_said(tmp_path: Path, serve: Callable[[P
     assert "1 cannot be read" in page(f"{site}/")
     assert status(f"{site}/thumb?key={split.keys[1]}") == 404
     assert get(f"{site}/thumb?key={split.keys[2]}")
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".idx.parquet"])
+def test_a_shard_that_is_missing_costs_its_own_samples_alone(
+    tmp_path: Path, serve: Callable[[Path], str], suffix: str
+) -> None:
+    records = [Record("a", str(number), "drawn") for number in range(6)]
+    folder = write_tiny(tmp_path / "torn", {"train": records}, per_shard=2)
+    split = Split.open(folder, "train")
+    tar = split.shard_paths[1]
+    tar.with_suffix(suffix).unlink()
+    site = serve(folder)
+    left = [*split.keys[:2], *split.keys[4:]]
+    assert keys(site, "") == left
+    assert "2 cannot be read, with 1 whole shards" in page(f"{site}/")
+    for row, key in zip((0, 1, 4, 5), left, strict=True):
+        if suffix == ".idx.parquet":  # else its tar is gone for `split` as well
+            assert get(f"{site}/image?key={key}") == split.read_image(row)
+        assert json.loads(get(f"{site}/api/sample?key={key}"))["record"]["image_id"] == key[2:]
+    for path in split.shard_paths:
+        path.unlink(missing_ok=True)
+    with pytest.raises(DataError, match="none of the 6 samples can be read"):
+        make_server(folder, workers=1)
+
+
+def test_a_picture_too_large_to_decode_is_no_error_of_the_server(
+    shards: Path, serve: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = serve(shards)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert status(f"{site}/thumb?key=set-000") == 404
+    assert get(f"{site}/image?key=set-000")
 
 
 def test_audits_of_another_shape_do_no_harm(tmp_path: Path, serve: Callable[[Path], str]) -> None:
@@ -339,7 +389,7 @@ def test_every_choice_of_a_filter_leads_to_as_many_samples_as_it_says(shards: Pa
 
 def test_the_page_is_served_while_a_browser_holds_on(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = make_server(shards, workers=1)
-    monkeypatch.setattr("data_tools.browse.server.make_server", lambda *_: server)
+    monkeypatch.setattr("data_tools.browse.server.make_server", lambda *_, **__: server)
     shown = []
 
     def read_in_the_terminal(url: str) -> None:

@@ -181,6 +181,26 @@ def test_isic(site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     two = replace(some, name="both", collections={289: "msk", 290: "else"}, holds=("*/metadata.csv",))
     assert run(two, tmp_path) == []
     assert (tmp_path / "both" / "290" / "metadata.csv").is_file()
+    made = [path for path, _ in site.asked if path in ("zip-download/url/", "signed")]
+    assert made == ["zip-download/url/", "signed"] * 3  # each address is made just before it is used
+    receipt = json.loads((tmp_path / "both" / RECEIPT).read_text())
+    assert {entry["url"] for entry in receipt["files"].values()} == {f"{site.url}/signed"}
+    site.publish("zip-download/url/", {"url": "x"})
+    with pytest.raises(DataError, match="address for a download has changed"):
+        run(replace(some, name="later"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [None, [], {"table.csv": {}}, {"table.csv": "x"}, {"table.csv": {"unpacked": False, "bytes": "4"}}],
+)
+def test_a_receipt_with_odd_entries_is_damaged(site: Any, tmp_path: Path, files: Any) -> None:
+    some = entry(site)
+    run(some, tmp_path)
+    path = tmp_path / "some" / RECEIPT
+    path.write_text(json.dumps({**json.loads(path.read_text()), "files": files}))
+    with pytest.raises(DataError, match=r"fetched\.json is damaged: delete it to fetch anew"):
+        run(some, tmp_path)
 
 
 @pytest.mark.parametrize("answer", [{"data": {}}, {"data": {"latestVersion": {"files": []}}}, b"<html>"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -57,6 +58,37 @@ def test_nothing_leaves_the_folder(tmp_path: Path, make, name: str) -> None:  # 
     with pytest.raises(DataError, match="leads out of its folder: nothing of it was unpacked"):
         unpack(archive, tmp_path / "deep" / "out")
     assert not list(tmp_path.rglob("*evil*")) and not list(tmp_path.rglob("good"))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("again", ["a/one", "a\\one", "./a/one"])
+def test_a_file_that_stands_twice_is_refused(tmp_path: Path, kind: str, again: str) -> None:
+    names = ("good", "a/one", again)
+    if kind == "zip":
+        with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+            for number, name in enumerate(names):
+                archive.writestr(name, str(number))
+    else:
+        with tarfile.open(tmp_path / "a", "w") as tar:
+            for name in names:
+                tar.addfile(tarfile.TarInfo(name))
+    with pytest.raises(DataError, match="one' twice"):
+        unpack(tmp_path / "a", tmp_path / "out")
+    assert not found(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("make", "name"), [(zipped, "a.zip"), (tarred, "a.tar.gz")])
+def test_room_on_the_disk_is_looked_at_first(tmp_path: Path, make, name: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    archive = make(tmp_path / name, {"one": bytes(600), "two": bytes(600)})
+    (tmp_path / "out").mkdir()
+    free = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("data_tools.fetch.unpack.shutil.disk_usage", lambda path: free)
+    with pytest.raises(DataError, match=f"what is in {name} needs"):
+        unpack(archive, tmp_path / "out")
+    assert not found(tmp_path / "out")
+    (tmp_path / "out" / "one").write_bytes(bytes(600))  # by an earlier run
+    assert unpack(archive, tmp_path / "out") == 2
 
 
 def test_links_are_refused(tmp_path: Path) -> None:

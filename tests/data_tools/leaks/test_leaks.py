@@ -116,19 +116,25 @@ def test_equal_notes_are_told_but_are_no_leak(tmp_path: Path) -> None:
     assert finding.shared[0].detail == "M: Note 1."
 
 
-def test_across_folders_ids_count_within_a_dataset_or_if_they_are_the_archives(tmp_path: Path) -> None:
-    one = write(tmp_path / "a", train=[sample(1, "ham"), sample(2, "ham", lesion_id="IL_0000001")])
+def test_ids_of_bare_numbers_count_within_a_dataset_and_others_over_all(tmp_path: Path) -> None:
+    one = write(
+        tmp_path / "a",
+        train=[
+            sample(1, "ham", lesion_id="17", patient_id="4"),
+            sample(2, "ham", lesion_id="IL_0000001"),
+        ],
+    )
     other = write(
         tmp_path / "b",
         test=[
-            sample(7, "ham", lesion_id="L1"),  # the same dataset
+            sample(7, "ham", lesion_id="17"),  # the same dataset
             sample(8, "msk", lesion_id="IL_0000001"),  # another one, with the id of the archive
-            sample(9, "pad", patient_id="P1"),  # another one's own id
+            sample(9, "pad", patient_id="4"),  # another one's own number
         ],
     )
     [(names, finding)] = found(one, other).items()
     assert names == (LESION, "0train", "1test") and finding.leaks
-    assert sorted(shared.detail for shared in finding.shared) == ["IL_0000001", "L1"]
+    assert sorted(shared.detail for shared in finding.shared) == ["17", "IL_0000001"]
 
 
 def test_within_a_folder_ids_count_over_datasets_as_for_the_split(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from data_tools.config import LocalModelConfig, PrepareConfig, ServerConfig, WriterConfig
+from data_tools.images import prepare
 from data_tools.notes import keys
+from data_tools.notes.backends import images
 from data_tools.notes.keys import FileDigests, model_identity, note_key, seed_of
 from data_tools.notes.strategy import Prompt
 from mmfm.errors import ConfigError, DataError
@@ -19,6 +21,7 @@ FORM = replace(PROMPT, schema={"type": "object"})
 WRITER = WriterConfig(model="m")
 LOCAL = replace(WRITER, backend="local")
 LONG_AGO = 1_500_000_000
+KNOWN = ("a6369d5520d13339", "ed105f4b06965533", "5a59570ccc0b4042")
 
 
 def key(
@@ -74,6 +77,26 @@ def test_how_and_how_fast_it_is_asked_does_not() -> None:
     blind = replace(PROMPT, image=False)
     assert key(prompt=blind, writer=replace(WRITER, image_side=256)) == key(prompt=blind)
     assert key(prompt=replace(PROMPT, facts={"age": "80"}, version="2")) == key()
+
+
+def test_the_keys_of_before_are_those_of_now() -> None:
+    """A store of other days is found: what is new enters a key only where it differs from what was usual."""
+    assert (key()[:16], key(writer=LOCAL)[:16], key(prepare=PrepareConfig(hair=True))[:16]) == KNOWN
+
+
+@pytest.mark.parametrize("changed", ["steps", "quality"])
+def test_what_is_shown_otherwise_by_new_code_has_new_keys(
+    changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hair = PrepareConfig(hair=True)
+    plain, prepared, blind = key(), key(prepare=hair), key(prompt=replace(PROMPT, image=False))
+    if changed == "steps":
+        monkeypatch.setattr(prepare, "VERSION", prepare.VERSION + 1)
+    else:
+        monkeypatch.setattr(images, "JPEG_QUALITY", 90)
+    assert key(prepare=hair) != prepared
+    assert (key() != plain) is (changed == "quality")  # without steps their code does not matter
+    assert key(prompt=replace(PROMPT, image=False)) == blind
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import signal
@@ -15,6 +16,8 @@ from typing import Any
 import fakewriter
 import pytest
 from fakewriter import FakeBackend, agree
+from hypothesis import given
+from hypothesis import strategies as st
 from waiting import until
 
 from data_tools.config import ShardsConfig
@@ -24,6 +27,7 @@ from data_tools.notes.gather import notes_of
 from data_tools.notes.store import NoteStore
 from data_tools.notes.writing import write_notes, written_path
 from data_tools.shards.inputs import read_samples
+from data_tools.shards.plan import identity
 from mmfm.config import load
 from mmfm.errors import ConfigError, DataError, UserError
 from mmfm.records import Note, Record
@@ -168,6 +172,69 @@ def test_shares_by_key_make_the_whole_and_share_the_limits(
     assert {(server.budget, server.requests_per_minute) for server in limits} == {(3.0, 34)}
     assert not written_path(cfg).exists()
     assert write_notes(cfg).there == 24 and written_path(cfg).exists()
+
+
+def test_a_budget_is_what_the_notes_cost_in_all(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the jobs of an array, the one after it and runs that come later; each answer costs 0.25."""
+    left: list[float] = []
+
+    class Paid(FakeBackend):
+        def answer(self, requests: Any) -> Iterator[Answer | Failure]:
+            return super().answer(itertools.islice(requests, round(left[-1] / 0.25)))
+
+    monkeypatch.setattr(
+        writing, "backend_of", lambda writer, prepare: left.append(writer.server.budget) or Paid()
+    )
+    cfg = recipe("writers.default.server.budget=4.5")
+    for number in range(3):
+        write_notes(cfg, (number, 3))
+    assert left == pytest.approx([1.5] * 3)
+    spent = 0.25 * len(list(NoteStore(cfg.store).entries()))
+    assert 2.25 < spent <= 4.5  # a share may hold fewer notes than it may pay for
+    if spent < 4.5:
+        write_notes(cfg)
+        assert left[3:] == pytest.approx([4.5 - spent])
+    for share in ((0, 1), (1, 3)):
+        with pytest.raises(UserError, match=r"budget of 4\.5 is spent: .*have cost 4\.50 so far"):
+            write_notes(cfg, share)
+    more = recipe("writers.default.server.budget=5")
+    write_notes(more)
+    assert left[-1] == pytest.approx(0.5)
+    other = recipe("writers.default.server.budget=5", "notes=[S1]")  # other questions, not yet paid for
+    write_notes(other)
+    assert left[-1] == pytest.approx(5)
+
+
+@given(
+    st.lists(st.floats(0, 100), min_size=1, max_size=9),
+    st.floats(0.01, 300),
+)
+def test_shares_of_what_is_left_make_the_whole(spent: list[float], budget: float) -> None:
+    shares = [writing._left(budget, spent, number) for number in range(len(spent))]
+    assert min(shares) >= 0
+    assert sum(shares) == pytest.approx(max(0.0, budget - sum(spent)), abs=1e-6)
+
+
+def test_the_provenance_of_a_local_model_names_no_place(recipe: Recipe, fake: Fake, tmp_path: Path) -> None:
+    fake()
+    notes, files, plans = [], [], []
+    for place in ("here", "there"):
+        folder = tmp_path / place / "tiny"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        cfg = recipe("writers.default.backend=local", f"writers.default.model={folder}")
+        write_notes(cfg)
+        notes.append(gather(cfg)[1])
+        files.append(written_path(cfg))
+        plans.append(identity(cfg))
+    assert notes[0] == notes[1] and plans[0] == plans[1] and files[0] != files[1]
+    provenance = notes[0][0]["S2"].provenance
+    assert provenance["model"] == "tiny" and len(provenance["identity"]) == 16
+    assert str(tmp_path) not in str(notes)
+    fake()
+    write_notes(recipe())
+    served = gather(recipe())[1][0]["S2"].provenance
+    assert served["model"] == "fake" and "identity" not in served
 
 
 def test_the_file_for_later_stages_changes_with_the_notes_alone(recipe: Recipe, fake: Fake) -> None:

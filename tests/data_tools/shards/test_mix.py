@@ -16,6 +16,7 @@ from data_tools.shards.choose import settle_conflicts, shares, thin
 from data_tools.shards.mix import Wanted, mix
 from data_tools.shards.origin import Entry, Origin, Stored
 from data_tools.shards.repack import Edit, Selection
+from data_tools.shards.reshard import reshard
 from data_tools.shards.verify import verify
 from mmfm.data.index import SPLITS, Split
 from mmfm.data.manifest import Manifest
@@ -106,17 +107,58 @@ def test_of_equal_keys_the_first_is_kept(tmp_path: Path) -> None:
 
 
 def test_other_samples_under_the_same_name_are_renamed(tmp_path: Path) -> None:
-    first = record("set", "1", lesion_id="L1", label=2)
-    second = record("set", "1", lesion_id="L1", label=6)
+    first = record("set", "1", lesion_id="1", label=2)
+    second = record("set", "1", lesion_id="1", label=6)
     write_tiny(tmp_path / "a", {"train": [first]})
     write_tiny(tmp_path / "b.c", {"test": [second]}, images={"set-1": jpeg(1)})
     manifest = mixed(tmp_path, [tmp_path / "a", tmp_path / "b.c"], on_clash="prefix")
     assert keys_of(tmp_path / "new") == ["set-1"]
     (renamed,) = records_of(tmp_path / "new")["test"]
-    assert (renamed.key, renamed.dataset, renamed.lesion_id) == ("b_c_set-1", "b_c_set", "b_c_L1")
+    assert (renamed.key, renamed.dataset, renamed.lesion_id) == ("b_c_set-1", "b_c_set", "1")
     assert {source["dataset"]: source["records"] for source in manifest.sources} == {"set": 1, "b_c_set": 1}
     assert manifest.splits["test"].by_dataset["b_c_set"]["drawn"].labels == {"MEL": 1}
     assert verify(tmp_path / "new", workers=1) == []
+
+
+def test_lesions_are_known_under_the_new_names_as_well(tmp_path: Path) -> None:
+    shared = {"lesion_id": "IL_0000001"}
+    write_tiny(tmp_path / "a", {"train": [record("set", "1"), record("set", "2", **shared)]})
+    write_tiny(tmp_path / "b", {"test": [record("set", "1", **shared)]}, images={"set-1": jpeg(1)})
+    folders = [tmp_path / "a", tmp_path / "b"]
+    with pytest.raises(DataError, match="lesion IL_0000001: set-2 is train in a"):
+        mixed(tmp_path, folders, on_clash="prefix")
+    mixed(tmp_path, folders, on_clash="prefix", drop_conflicts=True)
+    assert keys_of(tmp_path / "new") == ["set-1"]
+    assert keys_of(tmp_path / "new", "test") == ["b_set-1"]
+
+
+def test_data_sets_that_count_their_lesions_from_1_share_none(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "a", {"train": [record("x", "1", lesion_id="1", patient_id="1")]})
+    write_tiny(tmp_path / "b", {"test": [record("y", "1", lesion_id="1", patient_id="1")]})
+    mixed(tmp_path, [tmp_path / "a", tmp_path / "b"])
+    assert verify(tmp_path / "new", workers=1) == []
+    write_tiny(tmp_path / "c", {"test": [record("x", "2", lesion_id="1")]})
+    with pytest.raises(DataError, match="lesion 1 of x: x-1 is train in a, x-2 is test in c"):
+        mix([str(tmp_path / name) for name in "ac"], tmp_path / "other", Wanted(), 3, workers=1)
+
+
+def test_damaged_samples_can_be_left_out(tmp_path: Path) -> None:
+    old = write_tiny(tmp_path / "a", some("x", (5, 0, 2)))
+    split = Split.open(old, "train")
+    split.shard_paths[0].chmod(0o644)
+    with split.shard_paths[0].open("r+b") as tar:
+        for offset in (split.json_offset[0], split.image_offset[1]):
+            tar.seek(int(offset))
+            tar.write(b"?")
+    with pytest.raises(DataError, match=rf"x-train\d is altered.*{old}, or leave out .*--drop-damaged"):
+        mixed(tmp_path, [old])
+    manifest = mixed(tmp_path, [old], drop_damaged=True)
+    assert sorted(keys_of(tmp_path / "new")) == sorted(str(key) for key in split.keys[2:])
+    (origin,) = manifest.origins
+    assert (origin["samples"], origin["taken"], origin["left_out"]) == (7, 5, {"damaged": 2})
+    assert verify(tmp_path / "new", decode=True, workers=1) == []
+    resharded = reshard(old, tmp_path / "again", 3, workers=1, drop_damaged=True)
+    assert resharded.origins[0]["left_out"] == {"damaged": 2}
 
 
 def test_the_same_picture_is_not_doubled_under_a_new_name(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     with split.shard_paths[0].open("r+b") as tar:
         tar.seek(int(split.image_offset[1]) + 40)
         tar.write(b"damage")
-    message = rf"old/train/.*\.tar: sample {split.keys[1]} is altered .*run `mmfm data verify` {folder}$"
+    message = rf"old/train/.*\.tar: sample {split.keys[1]} is altered .*run `mmfm data verify` {folder}, or "
     with pytest.raises(DataError, match=message):
         reshard(folder, tmp_path / "new", 9, workers=1)
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tiny_shards import write_tiny
 
 from data_tools.shards.ls import print_samples
@@ -122,3 +123,9 @@ def test_json_holds_the_counts(folder: Path, capsys: pytest.CaptureFixture[str])
     }
     assert told["refused"] == {"L1": {"notes": 1, "reasons": {"class": 1, "age": 1}}}
     assert sum(part["samples"] for part in told["slices"]) == 4
+
+
+def test_a_picture_too_large_to_open_is_counted_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    part = stats(folder, workers=1).slices["train", "a", "drawn"]
+    assert (part.samples, part.unreadable) == (3, 3)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from data_tools.config import SourceConfig
-from data_tools.patches import load_patches
 from data_tools.sources import SourceResult, read_source
 from mmfm.errors import ConfigError
+from mmfm.records import Record
 from mmfm.taxonomy import CODES
 
 NEWER = """\
@@ -95,6 +96,13 @@ def test_collections_in_folders_are_read_together(tmp_path: Path) -> None:
         f"ISIC_{number}" for number in (1, 2, 3, 4, 91, 92, 93, 94)
     ]
     assert {item.record.license for item in result.records} == {"CC0-1.0"}
+    (tmp_path / "290" / "ISIC_93.JPG").unlink()
+    export(tmp_path / "291", OLDER)
+    rejects = read(tmp_path, collection="msk").rejects
+    assert [(one.place, one.reason) for one in rejects][:2] == [
+        ("290/metadata.csv:4", "image not found"),
+        ("291/metadata.csv:2", "duplicate id 'ISIC_1', first in row 289/metadata.csv:2"),
+    ]
 
 
 def test_columns_of_one_export_alone_and_words_that_are_not_understood(
@@ -115,20 +123,25 @@ def test_unknown_collection(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-def test_a_real_export_agrees_with_the_ground_truth_and_the_official_tables(real_data: Path) -> None:
-    cfg = SourceConfig(kind="isic", collection="milk10k", root="milk10k", metadata="milk10k_train.csv")
+def test_a_real_export_agrees_with_the_ground_truth_and_the_official_tables(
+    real_data: Path, official: list[SourceResult], with_patches: Callable[[list[Record]], list[Record]]
+) -> None:
+    cfg = SourceConfig(
+        kind="isic", collection="milk10k", root="milk10k", metadata="milk10k_train.csv", images="none",
+        allow_missing=True,
+    )  # fmt: skip
     result = read_source(cfg, real_data)
     with (real_data / "milk10k" / "MILK10k_Training_GroundTruth.csv").open(newline="") as file:
         truth = {
             row["lesion_id"]: next(k for k, v in row.items() if v == "1.0") for row in csv.DictReader(file)
         }
-    pairs = Counter((truth[item.record.lesion_id], CODES[item.record.label]) for item in result.records)
+    pairs = Counter((truth[record.lesion_id], CODES[record.label]) for record in result.known)
     assert pairs == {
         ("BKL", "BEK"): 1088, ("DF", "DF"): 104, ("NV", "NEV"): 1492, ("VASC", "VASC"): 94,
         ("BCC", "BCC"): 5044, ("MEL", "MEL"): 900, ("SCCKA", "SCC"): 946,
         ("AKIEC", "ACK"): 246, ("AKIEC", "SCC"): 360,  # told apart here
     }  # fmt: skip
-    official = read_source(SourceConfig(kind="milk10k", root="milk10k"), real_data, load_patches(["builtin"]))
+    milk = [r for source in official for r in source.known if r.dataset.startswith("milk10k")]
     here, there = (
         {
             r.key: (
@@ -141,8 +154,8 @@ def test_a_real_export_agrees_with_the_ground_truth_and_the_official_tables(real
                 r.sex,
                 r.lesion_id,
             )
-            for r in result.known
+            for r in records
         }
-        for result in (result, official)
+        for records in (result.known, with_patches(milk))
     )
     assert here == there

@@ -82,6 +82,10 @@ def test_dermnet(tmp_path: Path) -> None:
     result = read("dermnet", tmp_path)
     assert labels(result) == {name: code for name, code in names.items() if code}
     assert len(result.rejects) == 3 and result.records[0].record.domain == "clinical"
+    touch(tmp_path, "test/Some Group of Lesions/actinic-keratosis-5.jpg", "actinic-keratosis-6.jpg")
+    splits = {r.image_id: r.extras.get("split") for r in read("dermnet", tmp_path).known}
+    assert splits["malignant-melanoma-1"] == "train"
+    assert (splits["actinic-keratosis-5"], splits["actinic-keratosis-6"]) == ("test", None)
 
 
 def test_fluo_sc(tmp_path: Path) -> None:
@@ -198,8 +202,10 @@ def test_an_excel_file_that_is_none(tmp_path: Path) -> None:
 
 
 def test_derm12345(tmp_path: Path) -> None:
-    for part, rows in (("train", "D_1,cd,P1\nD_2,ks,P1\n"), ("test", "D_3,isl,P2\nD_4,dfsp,P3\n")):
-        (tmp_path / f"derm12345_metadata_{part}.csv").write_text("image_id,label,patient_id\n" + rows)
+    for part, rows in (("train", "D_1,cd,P1,7\nD_2,ks,P1,\n"), ("test", "D_3,isl,P2,9\nD_4,dfsp,P3,9\n")):
+        (tmp_path / f"derm12345_metadata_{part}.csv").write_text(
+            "image_id,label,patient_id,lesion_id\n" + rows
+        )
     touch(tmp_path, *(f"images/D_{number}.jpg" for number in range(1, 5)))
     result = read("derm12345", tmp_path)
     assert labels(result) == {"D_1": "NEV", "D_2": "VASC", "D_3": "BEK"}
@@ -209,6 +215,8 @@ def test_derm12345(tmp_path: Path) -> None:
         "DERM12345_P1",
         "DERM12345_P2",
     ]
+    assert [item.record.lesion_id for item in result.records] == ["DERM12345_7", "", "DERM12345_9"]
+    assert [reject.place for reject in result.rejects] == ["derm12345_metadata_test.csv:3"]
     assert result.records[1].record.malignancy == "malignant"
     (tmp_path / "derm12345_supplemental.csv").write_text("isic_id,label,split\nD_1,mel,test\n")
     assert labels(read("derm12345", tmp_path)) == {"D_1": "MEL"}

@@ -244,6 +244,11 @@ def test_groups_come_from_a_table_beside(folder: Path) -> None:
     result = read_source(config(groups="groups.csv"), folder)
     ids = {item.record.image_id: (item.record.lesion_id, item.record.patient_id) for item in result.records}
     assert ids == {"a": ("L1", "P1"), "b": ("L2", "P2"), "f": ("", "P1")}  # what the table has goes first
+    (folder / "groups.csv").write_text(GROUPED + "b,L2,\n")
+    assert read_source(config(groups="groups.csv"), folder) == result  # the same again
+    (folder / "groups.csv").write_text(GROUPED + "b,L9,\n")
+    with pytest.raises(DataError, match="image_id 'b' in rows 3 and 5, with different groups"):
+        read_source(config(groups="groups.csv"), folder)
     (folder / "groups.csv").write_text("name,lesion_id\na,L1\n")
     with pytest.raises(DataError, match=r"groups: .*needs a column image_id or isic_id"):
         read_source(config(groups="groups.csv"), folder)
@@ -255,3 +260,23 @@ def test_records_without_their_image_are_known(folder: Path) -> None:
     everything = read_source(config(images="nowhere", allow_missing=True), folder)
     assert not everything.records
     assert [record.image_id for record in everything.known] == ["a", "b", "d", "a", "f"]
+
+
+@pytest.mark.parametrize(
+    "cut", ["h.jpg,P9,mo", "h.jpg", "h.jpg,P9,mole,45,F,back,y,\ni.jpg,P9,mole,45,F,back,y"]
+)
+def test_a_table_that_is_cut_off_is_refused(folder: Path, cut: str) -> None:
+    (folder / "table.csv").write_text(TABLE + cut)
+    line = 10 + cut.count("\n")
+    with pytest.raises(DataError, match=rf"table\.csv: line {line} has too few values: is the file cut off"):
+        read_source(config(), folder)
+
+
+def test_rows_are_numbered_as_lines_are(folder: Path) -> None:
+    usual = read_source(config(), folder).rejects
+    header, *rows = TABLE.splitlines(keepends=True)
+    (folder / "table.csv").write_text("".join((header, "\n", *rows[:3], "  \n", *rows[3:], "\n")))
+    moved = read_source(config(), folder).rejects
+    assert [one.file for one in moved] == [one.file for one in usual]
+    assert [one.row for one in moved] == [one.row + 1 + (one.row > 4) for one in usual]
+    assert [one.place for one in moved] == [str(one.row) for one in moved]

@@ -18,7 +18,7 @@ from fault_proxy import completion
 from scripted_server import Reply, Script, Seen, scripted_server
 
 from data_tools.config import PrepareConfig, ServerConfig, WriterConfig
-from data_tools.notes.backends import Answer, Failure, Request, server_limits, server_session
+from data_tools.notes.backends import Answer, Failure, Request, server_errors, server_limits, server_session
 from data_tools.notes.backends.server import WAITING, ServerBackend
 from data_tools.notes.backends.server_limits import Spending
 from data_tools.notes.strategy import Prompt
@@ -31,6 +31,7 @@ GOOD = Reply(body=completion("A note."))
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_session, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(server_limits, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(server_limits, "NO_START_SECONDS", 0.05)
     monkeypatch.setenv("NOTES_KEY", "secret")
 
@@ -149,7 +150,7 @@ def test_requests_are_taken_as_there_is_room_and_few_are_under_way() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        *(pytest.param(error(status), id=str(status)) for status in (408, 409, 429, 500, 502, 503, 504)),
+        *(pytest.param(error(status), id=str(status)) for status in (408, 409, 500, 502, 503, 504)),
         pytest.param(Reply(body='{"choices": [{"mes'), id="half JSON"),
         pytest.param(Reply(body="<html>", headers={"Content-Type": "text/html"}), id="HTML"),
         pytest.param(Reply(body={"id": "1", "choices": []}), id="no choices"),
@@ -168,7 +169,7 @@ def test_what_may_pass_is_tried_again(bad: Reply) -> None:
     ("bad", "kind", "tries"),
     [
         (error(500), "http 500", 4),
-        (error(429), "http 429", 4),
+        (error(429, "Request too large for tiny"), "too long", 1),
         (Reply(body="half"), "garbage", 4),
         (Reply(body=completion("")), "empty", 3),
         (Reply(body=completion("", finish="length")), "empty", 1),
@@ -195,6 +196,49 @@ def test_a_refusal_may_have_a_field_of_its_own() -> None:
     body["choices"][0]["message"] = {"role": "assistant", "content": None, "refusal": "I will not."}
     outcomes, _ = ask(lambda *_: Reply(body=body))
     assert outcomes == [Failure("key0", "refused", "I will not.", 1, tokens_in=10, tokens_out=5)]
+
+
+def test_too_many_requests_use_up_no_tries() -> None:
+    """Each is rejected more often than it may be tried, and all are answered at the first try that counts."""
+    turns: Counter[str] = Counter()
+
+    def script(body: dict[str, Any], _: int) -> Reply:
+        text = body["messages"][-1]["content"]
+        turns[text] += 1
+        return error(429) if turns[text] <= 3 else GOOD
+
+    outcomes, seen = ask(script, 6, retries=1)
+    assert [(type(outcome), outcome.tries) for outcome in outcomes] == [(Answer, 1)] * 6
+    assert len(seen.requests) == 24
+
+
+def test_too_many_requests_for_too_long_end_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_limits, "LIMITED_SECONDS", 0.2)
+    message, outcomes = ending(lambda *_: error(429, "slow down"), count=50, retries=0)
+    assert not outcomes
+    assert "accepted nothing for" in message and "slow down" in message and "requests_per_minute" in message
+
+
+def test_a_request_that_alone_is_rejected_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_session, "LIMITED_SECONDS", 0.2)
+
+    def script(body: dict[str, Any], _: int) -> Reply:
+        return error(429) if body["messages"][-1]["content"] == "Lesion 0." else GOOD
+
+    (failed, *others), _ = ask(script, 5, retries=0)
+    assert isinstance(failed, Failure) and failed.kind == "http 429"
+    assert all(isinstance(other, Answer) for other in others)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_without_end_is_not_read_to_its_end(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_errors, "MOST_BYTES", 2**20)
+    long = Reply(status, body=completion("word " * 2**18))
+    assert ask(lambda *_: long, retries=1)[0] == [
+        Failure("key0", "garbage", "an answer of more than 1 MB", 2)
+    ]
+    short = Reply(body=completion("word " * 2**17))
+    assert isinstance(ask(lambda *_: short)[0][0], Answer)
 
 
 def test_a_silent_server_counts_as_timeout() -> None:
@@ -311,17 +355,17 @@ def test_answers_say_how_they_ended_and_what_they_cost() -> None:
     )
     assert isinstance(answer, Answer)
     assert (answer.finish, answer.model, answer.tries) == ("length", "scripted", 2)
-    assert (answer.tokens_in, answer.tokens_out) == (10, 5)
-    assert answer.cost == pytest.approx(2 * (10 * 2 + 5 * 10) / 1e6)  # the empty one cost as well
+    assert (answer.tokens_in, answer.tokens_out) == (20, 10)  # the empty one was paid for as well
+    assert answer.cost == pytest.approx(2 * (10 * 2 + 5 * 10) / 1e6)
 
 
 def test_what_is_refused_has_its_cost() -> None:
     refused = Reply(body=completion("I'm sorry, but I can't help with that."))
     (failed,), _ = ask(first_then_good(Reply(body=completion("")), refused), price_in=2, price_out=10)
-    assert isinstance(failed, Failure) and (failed.tokens_in, failed.tokens_out) == (10, 5)
+    assert isinstance(failed, Failure) and (failed.tokens_in, failed.tokens_out) == (20, 10)
     assert failed.cost == pytest.approx(2 * (10 * 2 + 5 * 10) / 1e6)
     (failed,), _ = ask(first_then_good(*[Reply(body=completion(""))] * 2, error(400)), price_in=2)
-    assert isinstance(failed, Failure) and failed.tokens_in == 0 and failed.cost == pytest.approx(40 / 1e6)
+    assert isinstance(failed, Failure) and failed.tokens_in == 20 and failed.cost == pytest.approx(40 / 1e6)
 
 
 def test_an_answer_may_come_in_parts() -> None:

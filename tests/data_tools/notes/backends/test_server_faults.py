@@ -18,12 +18,12 @@ from fault_proxy import FAULTS, PASSED, FaultProxy, Tally
 from data_tools.config import ServerConfig, WriterConfig
 from data_tools.demo.language import make_tiny_model
 from data_tools.demo.serve import BATCHING, serving
-from data_tools.notes.backends import Answer, Failure, Request, server_session
+from data_tools.notes.backends import Answer, Failure, Request, server_limits, server_session
 from data_tools.notes.backends.server import ServerBackend
 from data_tools.notes.store import Entry, NoteStore
 from data_tools.notes.strategy import Prompt
 
-IMAGE_EVERY = 5  # one request in so many shows a picture
+IMAGE_EVERY = 10  # one request in so many shows a picture
 
 
 def key_of(number: int) -> str:
@@ -80,10 +80,11 @@ def image(tmp_path: Path) -> Path:
 
 def test_notes_survive_faults(tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_session, "FIRST_WAIT", 0.05)
-    count, model = 150, tmp_path / "model"
+    monkeypatch.setattr(server_limits, "FIRST_PAUSE", 0.05)
+    count, model = 60, tmp_path / "model"
     make_tiny_model(model, vision=True)
     shares = {fault: 2 * share for fault, share in FAULTS.items()}
-    with serving(model) as url, FaultProxy(url, shares, seed=1) as proxy:
+    with serving(model) as url, FaultProxy(url, shares, seed=10) as proxy:
         server = ServerConfig(url=proxy.url, concurrency=12, timeout=5.0)
         cfg = WriterConfig(model=str(model), temperature=0, max_tokens=3, image_side=64, server=server)
         with NoteStore(tmp_path / "store") as store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
@@ -17,14 +18,19 @@ from data_tools.notes.backends.server_errors import Problem, wait_of
 from data_tools.notes.backends.server_limits import (
     BURST_SECONDS,
     FEWEST_FAILING,
+    FIRST_PAUSE,
     FIRST_REJECTED,
+    LIMITED_SECONDS,
+    LONGEST_PAUSE,
     OUTAGE_SECONDS,
     Bucket,
     Circuit,
+    Pause,
 )
 
 CUT = Problem("cut", "gone", "again", server=True)
 UNREACHABLE = Problem("unreachable", "refused", "again", server=True)
+LIMITED = Problem("http 429", "HTTP 429: slow down", "again", limited=True)
 MALFORMED = Problem("http 400", "HTTP 400: no", "fail")
 
 
@@ -89,6 +95,51 @@ def test_a_bucket_counts_what_was_really_used() -> None:
 
     asyncio.run(run())
     assert clock.time == 0
+
+
+def paused(pause: Pause, clock: Clock) -> float:
+    """Seconds until the pause is over for one who waits now."""
+    before = clock.time
+    asyncio.run(pause.over())
+    return clock.time - before
+
+
+def test_all_pause_together_and_the_longer_the_oftener_they_are_rejected() -> None:
+    clock = Clock()
+    pause = Pause("http://x/v1", clock.now, clock.sleep)
+    assert paused(pause, clock) == 0
+    lasted = []
+    for _ in range(10):
+        sent = clock.time
+        for late in range(5):  # those under way together are rejected together: that is one pause
+            clock.time = sent + late / 100
+            assert pause.limited(LIMITED, sent) == LIMITED
+        lasted.append(paused(pause, clock))
+    expected = [min(LONGEST_PAUSE, FIRST_PAUSE * 2**number) for number in range(10)]
+    assert all(0.9 * least <= seconds <= 1.6 * least for seconds, least in zip(lasted, expected, strict=True))
+    pause.answered()
+    pause.limited(LIMITED, clock.time)
+    assert paused(pause, clock) <= 1.6 * FIRST_PAUSE
+
+
+def test_a_pause_is_no_shorter_than_the_server_asks() -> None:
+    clock = Clock()
+    pause = Pause("http://x/v1", clock.now, clock.sleep)
+    pause.limited(LIMITED, 0)
+    clock.time = 0.5
+    pause.limited(replace(LIMITED, after=20), 0)  # of those sent before it began one may ask for more
+    assert paused(pause, clock) >= 20
+
+
+def test_a_limit_that_lasts_ends_everything() -> None:
+    clock = Clock()
+    pause = Pause("http://x/v1", clock.now, clock.sleep)
+    assert pause.limited(LIMITED, 0).course == "again"
+    clock.time = LIMITED_SECONDS - 1
+    assert pause.limited(LIMITED, clock.time).course == "again"
+    clock.time = LIMITED_SECONDS
+    last = pause.limited(LIMITED, clock.time)
+    assert last.course == "end" and "http://x/v1 has accepted nothing for 30 minutes" in last.detail
 
 
 def circuit(clock: Clock) -> Circuit:
