@@ -27,7 +27,7 @@ def submit_shards(
     """
     cluster, tasks = config.cluster, config.pack.tasks
     own = Path(job.run_folder)
-    settle = make_job("data shard", config, own, "data_tools.shards:prepare")
+    settle = make_job("data shard", config, own, "data_tools.shards.build:prepare")
     share = make_job("data shard", config, own, "launch.pipelines.sharding:write_share_here")
     planned = submit_slurm(settle, cluster, parts)
     members = [Member(share, replace(parts, after=()))] * tasks

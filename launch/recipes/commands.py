@@ -32,7 +32,7 @@ JOB_FUNCTIONS = {
 }
 STAGE_FUNCTIONS = {  # of the commands that only a pipeline, or an array, has run as a job
     "data demo": "launch.pipelines.stages:draw",
-    "data shard": "data_tools.shards:shard",
+    "data shard": "data_tools.shards.build:shard",
     "notes write": "launch.pipelines.notewriting:write_here",
     "report": "launch.pipelines.stages:report",
 }
