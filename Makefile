@@ -8,7 +8,7 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint cluster slurm-packages clean
+.PHONY: setup demo test test-slow lint cluster slurm-packages clean
 
 setup: $(READY)
 
@@ -17,6 +17,10 @@ demo: $(READY)
 
 test: $(READY) slurm-packages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# What `make test` leaves out for its length.
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
 
 # A real Slurm of four nodes on this machine, to try recipes on; `mmfm cluster down` ends it.
 cluster: $(READY) slurm-packages

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_tools.browse.columns import Category, Flags, Texts
+from data_tools.config import AuditConfig
 from data_tools.notes.audit import KINDS
-from data_tools.notes.audit.findings import kinds_in
+from data_tools.notes.audit.findings import is_exempt, kinds_in
 from data_tools.shards.reading import OneShard, read_refused, shards_of
 from data_tools.shards.summary import code_of
 from data_tools.workers import each
@@ -36,14 +38,14 @@ class Rows:
     values: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in CATEGORIES})
     age: list[float] = field(default_factory=list)  # nan: not known
     notes: list[tuple[str, ...]] = field(default_factory=list)
-    kinds: list[tuple[str, ...]] = field(default_factory=list)  # of all findings, with repetitions
+    kinds: list[tuple[str, ...]] = field(default_factory=list)  # of findings, with repetitions
     words: list[int] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     unreadable: int = 0
     lost: bool = False  # the whole shard, for want of its tar or its index
 
-    def add(self, split: str, row: int, key: str, record: Record) -> None:
-        """Add a sample."""
+    def add(self, split: str, row: int, key: str, record: Record, exempt: Collection[str] = ()) -> None:
+        """Add a sample. What was found in notes that are `exempt`, controls, is not counted."""
         told = (
             split,
             record.dataset,
@@ -58,13 +60,14 @@ class Rows:
             self.values[name].append(value)
         self.age.append(float("nan") if record.age is None else float(record.age))
         notes = record.notes.values()
+        judged = [note for name, note in record.notes.items() if not is_exempt(name, exempt)]
         self.notes.append(tuple(record.notes))
-        self.kinds.append(tuple(kind for note in notes for kind in kinds_in(note.audit)))
+        self.kinds.append(tuple(kind for note in judged for kind in kinds_in(note.audit)))
         self.words.append(sum(len(note.text.split()) for note in notes))
         self.text.append("\n".join(note.text for note in notes))
 
 
-def read_rows(shard: OneShard) -> Rows:
+def read_rows(shard: OneShard, exempt: Collection[str] = ()) -> Rows:
     """The rows of one shard; damaged samples are only counted, also all those of a shard that is missing."""
     rows = Rows()
     try:
@@ -73,7 +76,7 @@ def read_rows(shard: OneShard) -> Rows:
         return Rows(unreadable=shard.info.samples, lost=True)
     for row, key in enumerate(split.keys):
         try:
-            rows.add(shard.split, row, str(key), split.read_record(row))
+            rows.add(shard.split, row, str(key), split.read_record(row), exempt)
         except CorruptSample:
             rows.unreadable += 1
     return rows
@@ -96,8 +99,10 @@ class Table:
             raise DataError(f"{folder} has no samples")
         workers = workers if samples >= MANY else 1
         self._refused = _refused_notes(folder)
+        self.exempt = _exempt(self.manifest)
+        read_part = partial(read_rows, exempt=self.exempt)
         read: list[Rows] = []
-        self.texts = Texts(self._texts(each(read_rows, shards, "reading records", workers), read))
+        self.texts = Texts(self._texts(each(read_part, shards, "reading records", workers), read))
         self.unreadable = sum(rows.unreadable for rows in read)
         self.lost_shards = sum(rows.lost for rows in read)
         if self.unreadable == samples:
@@ -173,6 +178,13 @@ class Table:
             ]
             rows.text.clear()
             read.append(rows)
+
+
+def _exempt(manifest: Manifest) -> list[str]:
+    """Names of notes that the audit of these shards never refuses: controls, in which much is found."""
+    audit = manifest.config.get("audit")
+    named = audit.get("exempt") if isinstance(audit, dict) else None
+    return [str(name) for name in named] if isinstance(named, list) else AuditConfig().exempt
 
 
 def _refused_notes(folder: Path) -> dict[str, list[dict[str, Any]]]:

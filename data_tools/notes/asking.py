@@ -10,7 +10,7 @@ from pathlib import Path
 from data_tools.config import ShardsConfig, WriterConfig
 from data_tools.notes.examples import StyleExamples
 from data_tools.notes.keys import FileDigests, model_identity, note_key
-from data_tools.notes.registry import STRATEGIES, strategy_of
+from data_tools.notes.registry import DEFAULT_WRITER, STRATEGIES, strategy_of
 from data_tools.notes.store import DIGESTS
 from data_tools.notes.strategy import NoteStrategy, Prompt, Settings
 from mmfm.errors import ConfigError
@@ -41,25 +41,23 @@ class Question:
 def asked_notes(cfg: ShardsConfig, to_write: bool = True) -> list[Asked]:
     """The notes of a recipe that language models write.
 
-    Raises `ConfigError` for a name that is none, and, if they are `to_write`, for a writer that the recipe
-    does not have, or one without a model.
+    Raises `ConfigError` for a name that is none, for a writer that the recipe does not have, and, if they are
+    `to_write`, for one without a model. What `default` would be asked can be seen without either.
     """
     found = []
     for name in dict.fromkeys(cfg.notes):
         strategy, writer_name = strategy_of(name)
         if not writer_name:
             continue
-        if not to_write:
-            found.append(Asked(name, strategy, writer_name, cfg.writers.get(writer_name, WriterConfig())))
-            continue
-        if writer_name not in cfg.writers:
+        known = writer_name in cfg.writers
+        if not known and (to_write or writer_name != DEFAULT_WRITER):
             there = f"the recipe has {', '.join(cfg.writers)}" if cfg.writers else "the recipe has no writers"
             raise ConfigError(
                 f"note {name!r} is written by the writer {writer_name!r}, but {there}: say "
                 f"writers.{writer_name}.backend=server or local, and writers.{writer_name}.model=MODEL"
             )
-        writer = cfg.writers[writer_name]
-        if not writer.model:
+        writer = cfg.writers[writer_name] if known else WriterConfig()
+        if to_write and not writer.model:
             raise ConfigError(
                 f"writers.{writer_name}.model is not set: the name that the server gives the model, or the "
                 "folder of a local one"

@@ -26,18 +26,33 @@ def notes_of(cfg: ShardsConfig, samples: Sequence[tuple[Record, Path]]) -> list[
     others. A note that the store does not have is missing, and counted in a line. Raises `DataError` where
     it has none at all of one name, `ConfigError` for names and writers that cannot be used.
     """
-    for name in cfg.notes:
-        strategy_of(name)
+    check_notes(cfg)
     settings = Settings(graph=cfg.graph)
     notes = [write_notes(record, cfg.notes, settings) for record, _ in track(samples, "writing notes")]
     if asked_notes(cfg):
-        require(cfg, "store")
         _add_stored(cfg, samples, notes)
     if CONTROL in cfg.notes:
         for own, note in zip(notes, shuffled([record for record, _ in samples], notes), strict=True):
             if note is not None:
                 own[CONTROL] = note
     return [{name: own[name] for name in cfg.notes if name in own} for own in notes]
+
+
+def check_notes(cfg: ShardsConfig) -> None:
+    """Refuse names of notes that cannot be gathered, before any table is read.
+
+    Raises `ConfigError` for names and writers that cannot be used, and `DataError` where there is no store.
+    """
+    for name in cfg.notes:
+        strategy_of(name)
+    if not asked_notes(cfg):
+        return
+    require(cfg, "store")
+    if not Path(cfg.store).is_dir():
+        raise DataError(
+            f"there is no store {cfg.store}: `mmfm notes write RECIPE store={cfg.store}` makes one, with the "
+            "notes of language models that the recipe names"
+        )
 
 
 def note_of(entry: Entry, writer: str, identity: str) -> Note:

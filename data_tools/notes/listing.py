@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_tools.config import ShardsConfig
-from data_tools.notes.asking import Questions
+from data_tools.notes.asking import Questions, asked_notes
 from data_tools.notes.meter import money
 from data_tools.notes.registry import write_notes
 from data_tools.notes.store import Entry, NoteStore
@@ -86,7 +86,11 @@ class Listing:
 
 
 def shown(cfg: ShardsConfig, count: int, prompts: bool = False) -> Iterator[str]:
-    """Lines with the notes of the first `count` records of each source and, if asked for, the prompts."""
+    """Lines with the notes of the first `count` records of each source and, if asked for, the prompts.
+
+    Raises `ConfigError` for names and writers that cannot be used, before any table is read.
+    """
+    asked_notes(cfg, to_write=False)
     inputs = read_samples(cfg)
     samples = [(sample.record, sample.image) for sample in inputs.samples]
     chosen = _first(inputs, count)

@@ -12,6 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from data_tools.notes.store import Entry
 from mmfm.progress import LOG_SECONDS, say
 
+ALL_FAILED = 50  # so many failures at first, and not one note, are worth a line
+SHOWN_DETAIL = 300  # characters of a reason
+
 
 def money(cost: float) -> str:
     """A cost, in whatever currency the prices have."""
@@ -49,6 +52,7 @@ class Meter:
         self.cost += entry.cost
         if entry.failure:
             self.failed[entry.failure] += 1
+            self._warn(entry)
         else:
             self.written += 1
         self._show()
@@ -59,7 +63,7 @@ class Meter:
         self._show()
 
     def __str__(self) -> str:
-        parts = [f"{self.failed.total()} failed" if self.failed else ""]
+        parts = [self._failures()]
         parts.append(f"{self.tokens_per_minute:,.0f} tokens/min" if self.tokens_in + self.tokens_out else "")
         parts.append(f"cost {money(self.cost)}" if self.cost else "")
         return ", ".join(part for part in parts if part)
@@ -82,6 +86,25 @@ class Meter:
             self._bar.stop()
         else:
             self._say()
+
+    def _failures(self) -> str:
+        """How many failed, and of which kind most."""
+        if not self.failed:
+            return ""
+        kind, count = self.failed.most_common(1)[0]
+        return f"{self.failed.total()} failed ({kind} {count})"
+
+    def _warn(self, entry: Entry) -> None:
+        """Say it once where nothing but failures comes: every one of them may be paid for."""
+        if self.failed.total() != ALL_FAILED or self.written:
+            return
+        why = " ".join(entry.detail.split())[:SHOWN_DETAIL] or "no more is known"
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.failed.most_common())
+        line = f"{self.what}: the first {ALL_FAILED} all failed ({kinds}), the last: {why}"
+        if self._bar:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            say(line)
 
     def _show(self) -> None:
         if self._bar:

@@ -22,6 +22,7 @@ from data_tools.notes.store import WRITTEN, Entry, NoteStore
 from data_tools.notes.strategy import Prompt, UnusableAnswerError
 from data_tools.shards.inputs import read_samples
 from data_tools.shards.plan import identity
+from data_tools.shards.rejects import check_rejects
 from mmfm.config.load import require
 from mmfm.errors import ConfigError, DataError, UserError
 from mmfm.files import write_atomically
@@ -87,8 +88,8 @@ def write_notes(cfg: ShardsConfig, share: tuple[int, int] = (0, 1)) -> Summary:
 
     Every answer is on disk before it counts, so the run may be killed at any point: the same call goes on.
     What failed before is asked for again, but for writers with `retry_failed=false`. Raises `ConfigError`
-    where no note needs a model, `UserError` where a backend cannot go on, `DataError` where every answer
-    failed; what was written stays.
+    where no note needs a model, `UserError` where a backend cannot go on, `DataError` where too many rows of
+    a source cannot be used, or every answer failed; what was written stays.
     """
     require(cfg, "root", "store")
     if not asked_notes(cfg):
@@ -96,7 +97,9 @@ def write_notes(cfg: ShardsConfig, share: tuple[int, int] = (0, 1)) -> Summary:
             f"notes=[{','.join(cfg.notes)}]: no language model writes these. Name some that one does, such "
             "as notes=[L1,OL]"
         )
-    samples = [(sample.record, sample.image) for sample in read_samples(cfg).samples]
+    inputs = read_samples(cfg)
+    check_rejects(inputs.sources, cfg.max_reject_share)
+    samples = [(sample.record, sample.image) for sample in inputs.samples]
     questions, summary = Questions(cfg, samples), Summary()
     with NoteStore(cfg.store) as store, said_when_stopped(store):
         everything = list(track(questions, "looking for notes"))

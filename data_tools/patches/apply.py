@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from data_tools.patches.patch import ANY, PATCHED, Patch
 from mmfm.records import Record
 from mmfm.taxonomy import CODES, UNKNOWN_LABEL
 
+if TYPE_CHECKING:
+    from data_tools.sources.base import SourceResult
 
-def apply_patches(records: Sequence[Record], patches: Sequence[Patch]) -> Iterator[str]:
-    """Correct `records` in place, and yield a line for each patch of a data set that is there.
+
+def apply_patches(records: Sequence[Record], patches: Sequence[Patch]) -> dict[str, Counter[str]]:
+    """Correct `records` in place; for each patch of a data set that is there, the rows it met by data set.
 
     Patches go in their order, each over what the ones before it left. A corrected record names them in
     `extras["patched"]`.
     """
     by_name: dict[str, list[Record]] = {}
+    counts: dict[str, Counter[str]] = {}
     for record in records:
         by_name.setdefault(record.dataset, []).append(record)
     for patch in patches:
@@ -28,7 +34,25 @@ def apply_patches(records: Sequence[Record], patches: Sequence[Patch]) -> Iterat
                 setattr(record, name, value)
             record.extras[PATCHED] = [*record.extras.get(PATCHED, []), patch.name]
         if there:
-            yield f"patch {patch.name} (version {patch.version}): {len(met) or 'no'} rows"
+            counts[patch.name] = Counter(record.dataset for record in met)
+    return counts
+
+
+def told_patches(results: Iterable[SourceResult], patches: Sequence[Patch]) -> Iterator[str]:
+    """A line for each patch: how many rows it met in all sources together, and in which data sets.
+
+    One that met none is told only where its data set was read whole: else its rows are those of another part.
+    """
+    results = list(results)
+    for patch in patches:
+        counts: Counter[str] = Counter()
+        for result in results:
+            counts.update(result.patched.get(patch.name, {}))
+        if counts:
+            rows = ", ".join(f"{dataset} {count}" for dataset, count in counts.items())
+            yield f"patch {patch.name} (version {patch.version}): {counts.total()} rows ({rows})"
+        elif any(patch.name in result.patched and result.whole for result in results):
+            yield f"patch {patch.name} (version {patch.version}): no rows"
 
 
 def _name(dataset: str) -> str:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from data_tools.config import ShardsConfig, SourceConfig
 from data_tools.notes.audit.judgements import with_judgements
-from data_tools.notes.gather import notes_of
+from data_tools.notes.gather import check_notes, notes_of
 from data_tools.notes.strategies.shuffled import NAME as CONTROL
 from data_tools.notes.strategies.shuffled import shuffled
-from data_tools.patches import load_patches
+from data_tools.patches import load_patches, told_patches
 from data_tools.shards.plan import Sample
 from data_tools.sources import Reject, read_source
 from mmfm.errors import DataError
+from mmfm.progress import say
 from mmfm.records import Record
 
 
@@ -63,6 +64,7 @@ def read_inputs(cfg: ShardsConfig, limit: int = 0) -> Inputs:
     `limit`: most records of each source, the first ones; 0 for all. Raises as `read_samples`, `notes_of` and
     `with_judgements`.
     """
+    check_notes(cfg)
     inputs = read_samples(cfg, limit)
     gathered = notes_of(cfg, [(sample.record, sample.image) for sample in inputs.samples])
     for sample, notes in zip(inputs.samples, gathered, strict=True):
@@ -100,8 +102,10 @@ def read_samples(cfg: ShardsConfig, limit: int = 0) -> Inputs:
     patches = load_patches(cfg.patches)
     inputs = Inputs([], [])
     taken: set[str] = set()
-    for number, source in enumerate(cfg.sources):
-        result = read_source(source, root, patches)
+    results = [read_source(source, root, patches) for source in cfg.sources]
+    for line in told_patches(results, patches):
+        say(line)
+    for number, (source, result) in enumerate(zip(cfg.sources, results, strict=True)):
         rejects = list(result.rejects)
         for item in result.records[: limit or None]:
             record = item.record

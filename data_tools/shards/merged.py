@@ -11,14 +11,14 @@ from typing import Any
 
 from data_tools.notes.audit.refused import json_lines
 from data_tools.shards.origin import Origin
-from data_tools.shards.plan import REFUSED_NAME, REJECTS_NAME, Plan
+from data_tools.shards.plan import REFUSED_NAME, Plan
 from data_tools.shards.reading import read_refused
 from data_tools.shards.rejects import COLUMNS
 from data_tools.shards.repack import Edit, Selection
 from data_tools.shards.summary import split_info
 from data_tools.shards.writer import ShardReport
 from mmfm.data.index import SPLITS
-from mmfm.data.manifest import Manifest
+from mmfm.data.manifest import REJECTS_NAME, Manifest
 from mmfm.files import write_atomically
 from mmfm.taxonomy import CODES
 

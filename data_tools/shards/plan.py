@@ -21,7 +21,6 @@ from mmfm.files import write_atomically
 from mmfm.records import Record
 
 PLAN_NAME = "plan.json"
-REJECTS_NAME = "rejects.csv"
 REFUSED_NAME = "refused_notes.jsonl"
 DEAL_NAME = "deal.json"
 VERDICTS_NAME = "verdicts.jsonl"

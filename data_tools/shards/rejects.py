@@ -5,19 +5,39 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_tools.shards.plan import REJECTS_NAME
 from data_tools.shards.writer import PackReject
 from data_tools.sources import Reject
+from mmfm.data.manifest import REJECTS_NAME
 from mmfm.errors import DataError
 from mmfm.files import write_atomically
+from mmfm.progress import say
 
 if TYPE_CHECKING:
-    from data_tools.shards.inputs import Inputs  # brings all sources and strategies with it
+    from data_tools.shards.inputs import Inputs, SourceInputs  # brings all sources and strategies with it
 
 COLUMNS = ("dataset", "row", "file", "reason")
+
+
+def check_rejects(sources: Sequence[SourceInputs], limit: float) -> None:
+    """Say how many rows of each source were refused, before notes of the others are asked for.
+
+    Raises `DataError` where `mmfm data shard` would refuse the source, a share above `limit`.
+    """
+    for source in sources:
+        if source.rejects:
+            count = f"{len(source.rejects)} of {source.rows} rows left out"
+            say(f"{source.dataset}: {count}, {_commonest(source.rejects)}")
+    for source in sources:
+        told = _too_many(source, source.rejects, limit)
+        if told:
+            raise DataError(
+                f"{told}. `mmfm data shard` refuses this too, and lists the rows in {REJECTS_NAME}: mend "
+                "them, or raise max_reject_share"
+            )
 
 
 class RejectTally:
@@ -36,20 +56,12 @@ class RejectTally:
     def check(self) -> None:
         """Raise `DataError`, once `rejects.csv` is written, if a source lost more than its allowed share."""
         for number, source in enumerate(self.inputs.sources):
-            rejects, rows = self._of_source(number), source.rows
-            if source.config.allow_missing:
-                kept = [reject for reject in rejects if not reject.missing_image]
-                rejects, rows = kept, rows - (len(rejects) - len(kept))
-            if len(rejects) <= self.limit * rows:
-                continue
-            self.write()
-            reason, times = Counter(reject.reason for reject in rejects).most_common(1)[0]
-            raise DataError(
-                f"source {source.dataset}: {len(rejects)} of {rows} rows cannot be used "
-                f"({len(rejects) / rows:.1%}, allowed is max_reject_share={self.limit:.1%}). "
-                f"Most frequent reason ({times} times): {reason}. All are listed in {self.path}: "
-                "mend them, or raise max_reject_share"
-            )
+            told = _too_many(source, self._of_source(number), self.limit)
+            if told:
+                self.write()
+                raise DataError(
+                    f"{told}. All are listed in {self.path}: mend them, or raise max_reject_share"
+                )
 
     def write(self) -> None:
         """Write `rejects.csv`: by source, first rows refused at reading, then images refused at packing."""
@@ -70,3 +82,25 @@ class RejectTally:
         return source.rejects + [
             Reject(source.dataset, reject.row, reject.file, reject.reason, reject.table) for reject in packing
         ]
+
+
+def _too_many(source: SourceInputs, rejects: Sequence[Reject], limit: float) -> str:
+    """What is wrong with a source that lost more than a share `limit` of its rows; "" otherwise.
+
+    Rows without an image are not counted at all where the source allows them.
+    """
+    rows = source.rows
+    if source.config.allow_missing:
+        counted = [reject for reject in rejects if not reject.missing_image]
+        rejects, rows = counted, rows - (len(rejects) - len(counted))
+    if len(rejects) <= limit * rows:
+        return ""
+    return (
+        f"source {source.dataset}: {len(rejects)} of {rows} rows cannot be used "
+        f"({len(rejects) / rows:.1%}, allowed is max_reject_share={limit:.1%}), {_commonest(rejects)}"
+    )
+
+
+def _commonest(rejects: Sequence[Reject]) -> str:
+    reason, times = Counter(reject.reason for reject in rejects).most_common(1)[0]
+    return f"most often ({times} times): {reason}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from statistics import median
@@ -16,6 +17,7 @@ from mmfm.reports.format import MISSING
 from mmfm.taxonomy import CODES, SUBCLASSES
 
 SLICE = "split/dataset/domain"
+LINE = 24  # characters of a name before it goes on in the next line: a terminal is narrow
 SHORT = {
     "skin_tone": "skin tone",
     "confirmation": "confirmed",
@@ -58,7 +60,7 @@ def _class_table(counted: Stats) -> Table:
     table.add_column("classes")
     for name, part in counted.slices.items():
         classes = [f"{code or 'unknown'} {part.labels[code]}" for code in (*CODES, "") if part.labels[code]]
-        table.add_row("/".join(name), str(part.samples), ", ".join(classes))
+        table.add_row(_spread("/".join(name)), str(part.samples), ", ".join(classes))
     return table
 
 
@@ -78,14 +80,16 @@ def _subclass_table(counted: Stats) -> Table:
 
 def _metadata_table(counted: Stats) -> Table:
     """Share of the records that tell each field, by dataset."""
-    short = [SHORT.get(name, name) for name in METADATA]
-    table = _table("Metadata: share of records that tell it", "dataset", *short)
+    table = _table("Metadata: share of records that tell it", "dataset")
+    table.add_column("fields")
     by_set: dict[str, SliceStats] = {}
     for (_, dataset, _), part in counted.slices.items():
         by_set.setdefault(dataset, SliceStats()).add(part)
     for dataset, part in by_set.items():
         read = part.samples - part.unreadable
-        table.add_row(dataset, *(_share(part.known[field], read) for field in METADATA))
+        shares = {SHORT.get(name, name): _share(part.known[name], read) for name in METADATA}
+        told = [f"{name} {share}" for name, share in shares.items()]
+        table.add_row(dataset, f"{', '.join(told[:4])},\n{', '.join(told[4:])}")
     return table
 
 
@@ -103,13 +107,13 @@ def _license_table(counted: Stats) -> Table:
 
 
 def _note_table(counted: Stats) -> Table:
-    table = _table("Notes", SLICE, "note", "notes", "words: min", "median", "max", "with findings")
+    table = _table("Notes", SLICE, "note", "notes", "words", "median", "with findings")
     for name, part in counted.slices.items():
         for note, of_name in sorted(part.notes.items()):
             middle = f"{median(of_name.words.elements()):g}"
             flagged = f"{of_name.flagged}" if of_name.audited else "not audited"
-            lengths = (str(min(of_name.words)), middle, str(max(of_name.words)))
-            table.add_row("/".join(name), note, str(of_name.notes), *lengths, flagged)
+            lengths = (f"{min(of_name.words)}-{max(of_name.words)}", middle)
+            table.add_row(_spread("/".join(name)), note, str(of_name.notes), *lengths, flagged)
     return table
 
 
@@ -135,7 +139,7 @@ def _image_table(counted: Stats) -> Table:
         if part.sizes:
             shown = (f"{width}x{height}" for width, height in _typical(part))
             kilobytes = f"{part.image_bytes / part.samples / 1e3:.1f}"
-            table.add_row("/".join(name), *shown, str(len(part.sizes)), kilobytes)
+            table.add_row(_spread("/".join(name)), *shown, str(len(part.sizes)), kilobytes)
     return table
 
 
@@ -146,10 +150,21 @@ def _typical(part: SliceStats) -> tuple[tuple[int, int], ...]:
 
 
 def _table(title: str, first: str, *columns: str) -> Table:
-    table = Table(Column(first, overflow="fold"), title=title, title_justify="left", title_style="bold")
+    first_column = Column(_spread(first), overflow="fold", min_width=LINE if first == SLICE else None)
+    table = Table(first_column, title=title, title_justify="left", title_style="bold")
     for column in columns:
         table.add_column(column, justify="right")
     return table
+
+
+def _spread(name: str) -> str:
+    """A name of several parts, over as many lines as it needs, broken behind a "/" only."""
+    lines = [""]
+    for part in re.findall(r"[^/]*/?", name):
+        if lines[-1] and len(lines[-1]) + len(part) > LINE:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _share(part: int, whole: int) -> str:

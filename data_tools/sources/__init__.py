@@ -56,8 +56,8 @@ def read_source(cfg: SourceConfig, root: Path, patches: Sequence[Patch] = ()) ->
     """Read one source, whose folder is `root / cfg.root`, and correct its records by `patches`.
 
     Rows with an unknown label, a missing or empty image file or an id that came before are rejects. What was
-    not understood, and how many rows a patch changed, is said. Raises `DataError` when a folder, a file or a
-    column is missing, `ConfigError` when the recipe cannot be meant.
+    not understood is said; how many rows each patch met stands in the result. Raises `DataError` when a
+    folder, a file or a column is missing, `ConfigError` when the recipe cannot be meant.
     """
     if cfg.kind not in ADAPTERS:
         raise ConfigError(f"source kind {cfg.kind!r} is not one of {', '.join(ADAPTERS)}")
@@ -73,6 +73,7 @@ def read_source(cfg: SourceConfig, root: Path, patches: Sequence[Patch] = ()) ->
     result = read(adapter, cfg, folder, dataset)
     if cfg.groups:
         add_groups(result.known, folder / cfg.groups, dataset)
-    for line in (*apply_patches(result.known, patches), *adapter.review(result.known)):
+    result.patched, result.whole = apply_patches(result.known, patches), not cfg.where
+    for line in adapter.review(result.known):
         say(f"{dataset}: {line}")
     return result

@@ -43,6 +43,7 @@ from mmfm.records import Record
 from mmfm.taxonomy import CLASSES, UNKNOWN_LABEL
 
 Rows = list[Numbered]
+DOMAINS = ("dermoscopic", "clinical", "smartphone")  # usual imaging domains
 SHOWN = 4  # unread values that are named
 
 
@@ -116,6 +117,7 @@ def read(adapter: Adapter, cfg: SourceConfig, folder: Path, dataset: str) -> Sou
         convert=lambda row: _record(adapter, adapter.draft(row), name_of(row), cfg, unread),
         file_of=adapter.file_of,
         dataset_of=name_of,
+        missing_first=cfg.allow_missing,
     )
     for line in unread.lines():
         say(f"{dataset}: {line}")
@@ -155,7 +157,10 @@ def _record(adapter: Adapter, draft: Draft, dataset: str, cfg: SourceConfig, unr
     if not draft.image_id:
         raise BadRowError("no image id")
     if not domain:
-        raise BadRowError("no imaging domain: map a column to `domain` or set `domain` of the source")
+        raise BadRowError(
+            "no imaging domain: map a column to `domain` or set `domain` of the source; usual words are "
+            f"{', '.join(DOMAINS)}"
+        )
     if unread_age(draft.age):
         unread.note("age", draft.age)
     if known(draft.sex) and not sex_of(draft.sex):

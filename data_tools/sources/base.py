@@ -6,6 +6,7 @@ import csv
 import filecmp
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -63,11 +64,14 @@ class SourceResult:
     """All that a source holds: usable records in the order of its table, and the refused rows.
 
     `without_image` are the records of the rows that were refused for nothing but their missing image.
+    `patched`: rows that a patch met, by data set; `whole`: no rows were left out by `where`.
     """
 
     records: list[SourceRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     without_image: list[Record] = field(default_factory=list)
+    patched: dict[str, Counter[str]] = field(default_factory=dict)
+    whole: bool = True
 
     @property
     def known(self) -> list[Record]:
@@ -101,6 +105,10 @@ class ImageFolder:
         if required and not self._by_stem:
             raise DataError(f"{source}: no images ({' '.join(IMAGE_SUFFIXES)}) below {folder}")
 
+    def has(self, name: str) -> bool:
+        """Whether there is an image that `name` means, usable or not."""
+        return bool(self._meant(name))
+
     def find(self, name: str) -> Path:
         """The image that `name` (with or without folders and suffix) means.
 
@@ -108,14 +116,7 @@ class ImageFolder:
         its suffix. One in a folder of another name is not meant. Raises `BadRowError` when there is none, or
         an empty one, or several that differ.
         """
-        wanted = Path(name)
-        stem = wanted.stem if wanted.suffix.lower() in IMAGE_SUFFIXES else wanted.name
-        paths = self._by_stem.get(stem, [])
-        most = max((_shared_folders(path, wanted) for path in paths), default=0)
-        paths = [path for path in paths if _shared_folders(path, wanted) == most]
-        if not most and len(wanted.parts) > 1:
-            paths = [path for path in paths if path.parent == self._folder]  # copied into one flat folder
-        paths = [path for path in paths if path.name == wanted.name] or paths
+        paths = self._meant(name)
         if not paths:
             raise BadRowError(MISSING_IMAGE)
         if not all(filecmp.cmp(paths[0], path, shallow=False) for path in paths[1:]):
@@ -124,6 +125,16 @@ class ImageFolder:
         if paths[0].stat().st_size == 0:
             raise BadRowError("image file is empty")
         return paths[0]
+
+    def _meant(self, name: str) -> list[Path]:
+        wanted = Path(name)
+        stem = wanted.stem if wanted.suffix.lower() in IMAGE_SUFFIXES else wanted.name
+        paths = self._by_stem.get(stem, [])
+        most = max((_shared_folders(path, wanted) for path in paths), default=0)
+        paths = [path for path in paths if _shared_folders(path, wanted) == most]
+        if not most and len(wanted.parts) > 1:
+            paths = [path for path in paths if path.parent == self._folder]  # copied into one flat folder
+        return [path for path in paths if path.name == wanted.name] or paths
 
 
 def read_table(path: Path, source: str, columns: Iterable[str]) -> list[Numbered]:
@@ -183,8 +194,12 @@ def collect(
     convert: Callable[[Row], Record],
     file_of: Callable[[Row], str],
     dataset_of: Callable[[Row], str],
+    missing_first: bool = False,
 ) -> SourceResult:
-    """Make a record of each row and find its image. Unusable rows and ids that come twice are rejected."""
+    """Make a record of each row and find its image. Unusable rows and ids that come twice are rejected.
+
+    `missing_first`: a row whose image is missing is refused for that, whatever else is wrong with it.
+    """
     result = SourceResult()
     seen: dict[str, str] = {}
     for number, row in rows:
@@ -195,7 +210,10 @@ def collect(
             if record.key in seen:
                 raise BadRowError(f"duplicate id {record.image_id!r}, first in row {seen[record.key]}")
         except BadRowError as reason:
-            reject = Reject(dataset_of(row), number, file_of(row), str(reason), table)
+            file = file_of(row)
+            missing = missing_first and file and not images.has(file)
+            told = MISSING_IMAGE if missing else str(reason)
+            reject = Reject(dataset_of(row), number, file, told, table)
             result.rejects.append(reject)
             if record and reject.missing_image:
                 result.without_image.append(record)

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from launch.cli.words import add_command, add_recipe, at_least
+from mmfm.errors import ConfigError
 
 EXAMPLES = """\
   mmfm notes audit configs/data/derm.yaml root=DATA
-  mmfm notes audit configs/data/derm.yaml root=DATA notes=[M,L1] store=STORE --limit 500 --output look
   mmfm notes audit configs/data/derm.yaml root=DATA audit.encoder=minilm
-  mmfm notes audit configs/data/derm.yaml root=DATA notes=[M,L1] store=STORE audit.judge=WRITER
+  mmfm notes audit configs/data/derm_notes.yaml root=DATA store=STORE notes=[M,L1,OL,R] \\
+      writers.default.model=NAME --limit 500 --output look
+  mmfm notes audit configs/data/derm_notes.yaml root=DATA store=STORE writers.default.model=NAME \\
+      audit.judge=WRITER writers.WRITER.model=NAME
   mmfm notes audit --planted
+
+Notes of language models are looked up by model, prompt and decoding: give the words of `mmfm notes write`.
 
 The folder then holds audit.html (score cards, subgroups, notes beside their images; open it in a browser),
 cards.json (the same numbers) and refused.jsonl (every refused note whole, with its reasons). The settings
@@ -30,7 +35,7 @@ def add(actions: Any) -> None:
     parser = add_command(
         actions, "audit", "hold the notes of a recipe against the metadata, and report which lie", EXAMPLES
     )
-    add_recipe(parser, "data shard")
+    add_recipe(parser, "data shard", optional=True)
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="folder to write (default: audit-RECIPE, here)"
     )
@@ -48,32 +53,32 @@ def add(actions: Any) -> None:
     )
     parser.add_argument(
         "--planted",
-        action=MeasurePlanted,
-        nargs=0,
+        action="store_true",
         help="measure the audit itself on planted errors and leave; exit code 1 if precision or recall of a "
         f"kind is below {MARK}",
     )
     parser.set_defaults(run=run_audit)
 
 
-class MeasurePlanted(argparse.Action):
-    """--planted: print how well the audit finds planted errors, whatever else was given."""
+def run_planted() -> int:
+    """Print how well the audit finds planted errors. 1 if a kind falls short."""
+    from data_tools.notes.audit.planted import ALL, measure
+    from data_tools.notes.audit.planted import format as told
 
-    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
-        """Print and leave."""
-        from data_tools.notes.audit.planted import ALL, measure
-        from data_tools.notes.audit.planted import format as told
-
-        measured = measure()
-        print(told(measured))
-        short = [row for row in measured.rows if row.half == ALL and min(row.precision, row.recall) < MARK]
-        for row in short:
-            print(f"mmfm: {row.kind} is below {MARK}", file=sys.stderr)
-        parser.exit(1 if short else 0)
+    measured = measure()
+    print(told(measured))
+    short = [row for row in measured.rows if row.half == ALL and min(row.precision, row.recall) < MARK]
+    for row in short:
+        print(f"mmfm: {row.kind} is below {MARK}", file=sys.stderr)
+    return 1 if short else 0
 
 
 def run_audit(args: argparse.Namespace) -> int:
     """Audit the notes of a recipe: print the score cards, write the report."""
+    if args.planted:
+        return run_planted()
+    if args.recipe is None:
+        raise ConfigError("which notes? Give a RECIPE, or --planted to measure the audit itself")
     from launch.recipes.commands import load_config
     from mmfm.config import to_yaml
     from mmfm.config.load import require

@@ -88,7 +88,7 @@ def run_shard(args: argparse.Namespace) -> int:
         print(f"submitted; Slurm job {job} ends it. Logs: {config.output}{JOBS_SUFFIX}/logs")
         return 0
     from data_tools.shards.build import shard
-    from data_tools.shards.plan import REJECTS_NAME
+    from mmfm.data.manifest import REJECTS_NAME
 
     manifest = shard(config)
     splits = ", ".join(f"{name} {info.samples}" for name, info in manifest.splits.items())

@@ -22,9 +22,9 @@ a first run:
 the road, step by step:
   mmfm data shard configs/data/derm.yaml root=DATA output=runs/first/shards
   mmfm data verify runs/first/shards
-  mmfm pretrain configs/pretrain/derm_cpu.yaml data.shards=runs/first/shards \
+  mmfm pretrain configs/pretrain/derm_cpu.yaml data.shards=runs/first/shards \\
       run.root=runs/first run.name=pretrain
-  mmfm evaluate configs/evaluate/derm_cpu.yaml checkpoint=runs/first/pretrain shards=runs/first/shards \
+  mmfm evaluate configs/evaluate/derm_cpu.yaml checkpoint=runs/first/pretrain shards=runs/first/shards \\
       run.root=runs/first run.name=pretrain
   mmfm report runs/first
 

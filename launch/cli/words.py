@@ -38,9 +38,17 @@ def at_least(least: int) -> Callable[[str], int]:
     return number
 
 
-def add_recipe(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add RECIPE, overrides, --print-config and --keys. `command` names the schema for --keys."""
-    parser.add_argument("recipe", metavar="RECIPE", help="YAML file; what it leaves out keeps its default")
+def add_recipe(parser: argparse.ArgumentParser, command: str, optional: bool = False) -> None:
+    """Add RECIPE, overrides, --print-config and --keys. `command` names the schema for --keys.
+
+    With `optional`, `recipe` may be None: for a command that has something to do without one.
+    """
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        nargs="?" if optional else None,
+        help="YAML file; what it leaves out keeps its default",
+    )
     parser.add_argument("overrides", metavar="key=value", nargs="*", default=[], help=OVERRIDES_HELP)
     parser.add_argument(
         "--print-config", action="store_true", help="print the merged config as YAML and leave"

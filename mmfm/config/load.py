@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmfm.errors import ConfigError
@@ -98,17 +98,31 @@ def dump(config: Any, path: Path) -> None:
 
 
 def check_keys(schema: type, values: Any, place: str, prefix: str = "") -> None:
-    """Refuse keys of `values` that `schema` does not have. Raises `ConfigError` naming the nearest one."""
+    """Refuse keys of `values` that `schema` does not have, and what is no list where one is meant.
+
+    Raises `ConfigError` naming the key, or the nearest one.
+    """
     hints = typing.get_type_hints(schema)
     for key in values:
         name = f"{prefix}{key}"
         if key not in hints:
             raise ConfigError(f"unknown key {name!r} in {place}.{_nearest(str(key), hints, prefix)}")
+        _check_list(values, str(key), hints[key], name, place)
         if not is_dataclass(hints[key]) or OmegaConf.is_missing(values, key):
             continue
         if not isinstance(values._get_node(key), DictConfig):
             raise ConfigError(f"{name} in {place} is a group of keys ({', '.join(_names(hints[key]))})")
         check_keys(typing.cast(type, hints[key]), values[key], place, f"{name}.")
+
+
+def _check_list(values: Any, key: str, hint: Any, name: str, place: str) -> None:
+    """Refuse a single value, or `A,B`, where a list is meant."""
+    special = OmegaConf.is_missing(values, key) or OmegaConf.is_interpolation(values, key)
+    if typing.get_origin(hint) is not list or special or isinstance(values._get_node(key), ListConfig):
+        return
+    value = values[key]
+    hint_at = f": {name}=[{'' if value is None else value}]" if not isinstance(value, DictConfig) else ""
+    raise ConfigError(f"{name} in {place} is a list{hint_at}")
 
 
 def check_values(config: Any, prefix: str = "") -> None:

@@ -12,6 +12,7 @@ from mmfm.errors import DataError
 from mmfm.files import write_atomically
 
 MANIFEST_NAME = "dataset.json"
+REJECTS_NAME = "rejects.csv"  # beside it: rows that were not packed
 SCHEMA = 1
 
 
@@ -118,10 +119,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.parent.is_dir():
         raise DataError(f"no folder of shards at {path.parent}: write one with `mmfm data shard`")
     if not path.is_file():
-        raise DataError(
-            f"no {MANIFEST_NAME} in {path.parent}: it is no folder of shards, or writing it was interrupted "
-            "(run the same command again, it resumes)"
-        )
+        raise DataError(f"no {MANIFEST_NAME} in {path.parent}: {_unfinished(path.parent)}")
     try:
         data = json.loads(path.read_text())
     except ValueError as error:
@@ -129,3 +127,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise DataError(f"{path} holds no JSON object: run `mmfm data shard` again")
     return data
+
+
+def _unfinished(folder: Path) -> str:
+    """Why a folder may have no manifest."""
+    rejects = folder / REJECTS_NAME
+    if rejects.is_file():
+        return (
+            "writing it was refused as too many rows cannot be used (max_reject_share), or was interrupted. "
+            f"{rejects} lists those rows; run the same command again, it says what is wrong or goes on"
+        )
+    return "it is no folder of shards, or writing it was interrupted (run the same command again, it resumes)"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,14 @@ def test_lists_of_groups_are_checked_and_typed(tmp_path: Path) -> None:
         load(ShardsConfig, write(tmp_path, "sources: [{heldouts: true}]\n"))
     with pytest.raises(ConfigError, match="kind"):
         load(ShardsConfig, write(tmp_path, "sources: [{kind: excel}]\n"))
+
+
+@pytest.mark.parametrize(
+    ("word", "way"), [("notes=M,K", "notes=[M,K]"), ("audit.exempt=R", "audit.exempt=[R]")]
+)
+def test_a_list_is_asked_for_where_one_is_meant(word: str, way: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"is a list: {re.escape(way)}"):
+        load(ShardsConfig, None, [word])
+    with pytest.raises(ConfigError, match=r"patches in .*recipe\.yaml is a list: patches=\[builtin\]"):
+        load(ShardsConfig, write(tmp_path, "patches: builtin\n"))
+    assert load(ShardsConfig, None, [f"notes=[{word.rpartition('=')[2]}]"]).notes[0] in ("M", "R")

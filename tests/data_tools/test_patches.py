@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 import yaml
 
 from data_tools.config import SourceConfig
-from data_tools.patches import BUILTIN, apply_patches, load_patches
+from data_tools.patches import BUILTIN, apply_patches, load_patches, told_patches
 from data_tools.sources import read_source
+from data_tools.sources.base import SourceResult
 from mmfm.errors import ConfigError
 from mmfm.records import Record
 from mmfm.taxonomy import CODES, UNKNOWN_LABEL, label_of, subclass_of
@@ -51,11 +53,23 @@ def test_a_patch_sets_what_it_says_and_is_named_in_the_record(write: Write) -> N
     (patch,) = load_patches([write()])
     assert (patch.version, patch.reason) == (3, "a mole is a nevus")
     met, other, elsewhere = record(), record(native_class="freckle"), record(dataset="ham10000")
-    assert list(apply_patches([met, other, elsewhere], [patch])) == ["patch mend (version 3): 1 rows"]
+    assert apply_patches([met, other, elsewhere], [patch]) == {"mend": {met.dataset: 1}}
     assert (CODES[met.label], met.malignancy, met.extras) == ("NEV", "", {"patched": ["mend"]})
-    assert list(apply_patches([other], [patch])) == ["patch mend (version 3): no rows"]  # a mistake in it?
-    assert list(apply_patches([elsewhere], [patch])) == []
+    assert apply_patches([other], [patch]) == {"mend": {}}  # a mistake in it?
+    assert apply_patches([elsewhere], [patch]) == {}
     assert other == record(native_class="freckle") and elsewhere == record(dataset="ham10000")
+
+
+def test_one_line_tells_what_a_patch_met_in_all_sources(write: Write) -> None:
+    patches = load_patches([write()])
+
+    def met(whole: bool = True, **rows: int) -> SourceResult:
+        return SourceResult(patched={"mend": Counter(rows)}, whole=whole)
+
+    told = list(told_patches([met(pad=2), SourceResult(), met(pad=1, ham=4)], patches))
+    assert told == ["patch mend (version 3): 7 rows (pad 3, ham 4)"]
+    assert list(told_patches([met(), met(whole=False)], patches)) == ["patch mend (version 3): no rows"]
+    assert list(told_patches([met(whole=False), SourceResult()], patches)) == []
 
 
 @pytest.mark.parametrize(
@@ -74,14 +88,14 @@ def test_a_patch_sets_what_it_says_and_is_named_in_the_record(write: Write) -> N
 )
 def test_what_a_patch_meets(write: Write, changes: dict[str, Any], met: bool) -> None:
     item = record(extras={"reference_label": "ACK"})
-    list(apply_patches([item], load_patches([write(**changes)])))
+    apply_patches([item], load_patches([write(**changes)]))
     assert ("patched" in item.extras) == met
 
 
 def test_values_of_a_patch(write: Write) -> None:
     path = write(set={"label": "unlabelled", "matched_subclass": "SCC in situ", "description": "unknown"})
     item = record(description="words")
-    list(apply_patches([item], load_patches([path])))
+    apply_patches([item], load_patches([path]))
     assert (item.label, item.matched_subclass, item.description) == (UNKNOWN_LABEL, "Bowen disease", "")
 
 
@@ -128,11 +142,10 @@ def test_the_built_in_file_agrees_with_the_taxonomy_and_tells_its_reasons() -> N
         )
 
 
-def test_patches_reach_every_kind_of_source(
-    tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_patches_reach_every_kind_of_source(tmp_path: Path, write: Write) -> None:
     (tmp_path / "mole.jpg").write_bytes(b"x")
     cfg = SourceConfig(kind="folder", dataset="pad_ufes20", domain="smartphone")
-    (found,) = read_source(cfg, tmp_path, load_patches([write(match={"image_id": "mole"})])).records
+    result = read_source(cfg, tmp_path, load_patches([write(match={"image_id": "mole"})]))
+    (found,) = result.records
     assert CODES[found.record.label] == "NEV"
-    assert "pad_ufes20: patch mend (version 3): 1 rows" in capsys.readouterr().err
+    assert result.patched == {"mend": {"pad_ufes20": 1}}

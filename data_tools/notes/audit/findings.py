@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -70,12 +71,17 @@ def kinds_in(stored: dict[str, Any]) -> list[str]:
     return [str(each["kind"]) for each in found if isinstance(each, dict) and "kind" in each]
 
 
+def is_exempt(name: str, exempt: Collection[str]) -> bool:
+    """Whether the note `name` ("R", "L1-medgemma") is one of `exempt`, or of a strategy there."""
+    return name in exempt or name.partition("-")[0] in exempt
+
+
 def refusals(audit: Audit, name: str, cfg: AuditConfig) -> list[str]:
     """Why the note `name` ("L1-medgemma") is not packed, as kinds of finding and `SHORTFALLS`.
 
     Empty: it is packed. Each reason once, in the order of `KINDS`.
     """
-    if not cfg.enabled or name in cfg.exempt or name.partition("-")[0] in cfg.exempt:
+    if not cfg.enabled or is_exempt(name, cfg.exempt):
         return []
     found = audit.kinds()
     reasons = [kind for kind in KINDS if kind in found and kind in cfg.refuse]

@@ -9,6 +9,7 @@ from data_tools.notes.audit.judgements import Judgements
 from data_tools.notes.store import NoteStore
 from data_tools.notes.writing import Summary, said_when_stopped, write_answers
 from data_tools.shards.inputs import read_inputs
+from data_tools.shards.rejects import check_rejects
 from mmfm.progress import track
 
 
@@ -17,9 +18,11 @@ def judge_notes(cfg: ShardsConfig, limit: int = 0) -> Summary:
 
     `limit`: most records of each source; 0 for all. Every answer is on disk before it counts, so the run may
     be killed at any point: the same call goes on. Raises `ConfigError` for a judge that cannot be used,
-    `UserError` where its backend cannot go on, `DataError` where every answer failed.
+    `UserError` where its backend cannot go on, `DataError` where too many rows of a source
+    cannot be used, or every answer failed.
     """
     inputs = read_inputs(replace(cfg, audit=replace(cfg.audit, judge="")), limit)
+    check_rejects(inputs.sources, cfg.max_reject_share)
     judgements, summary = Judgements(cfg, inputs.records), Summary("judged")
     with NoteStore(cfg.store) as store, said_when_stopped(store):
         questions = list(track(judgements, "looking for judgements"))

@@ -17,6 +17,7 @@ from data_tools.notes.audit.report.examples import AuditedLesion, AuditedNote
 from data_tools.notes.audit.report.page import write_report
 from data_tools.notes.audit.settings import check_settings
 from data_tools.shards.inputs import read_inputs
+from data_tools.shards.rejects import check_rejects
 from mmfm import __version__
 from mmfm.files import write_atomically
 from mmfm.progress import say
@@ -61,13 +62,17 @@ def audit_recipe(cfg: ShardsConfig, limit: int = 0, workers: int = 0) -> RecipeA
     """Gather the notes of a recipe and audit them by its settings.
 
     A judge of the recipe is first asked about the notes that it has not judged. `limit`: most records of each
-    source; 0 for all. Raises `DataError` for sources that cannot be read, and where a note was written for no
-    record, `ConfigError` for settings that cannot be used, and as `judge_notes`.
+    source; 0 for all. Raises `DataError` for sources that cannot be read or lost too many rows, and where a
+    note was written for no record, `ConfigError` for settings that cannot be used, and as `judge_notes`.
     """
     check_settings(cfg.audit)
-    if cfg.audit.enabled and cfg.audit.judge:
+    judged = cfg.audit.enabled and cfg.audit.judge
+    if judged:
         say(f"{cfg.store}: {judge_notes(cfg, limit)}")
-    samples = read_inputs(cfg, limit).samples
+    inputs = read_inputs(cfg, limit)
+    if not judged:  # which was told before the judge was asked
+        check_rejects(inputs.sources, cfg.max_reject_share)
+    samples = inputs.samples
     pairs = [
         (sample.record, replace(note, strategy=name))  # a note goes by its whole name: "L1-medgemma"
         for sample in samples

@@ -414,3 +414,11 @@ def test_ctrl_c_ends_it_cleanly(shards: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_what_is_found_in_a_control_is_no_badge(tmp_path: Path) -> None:
+    found = {"R": "age", "M": "sex"}
+    notes = {name: Note(name, "A man.", {}, {"findings": [{"kind": kind}]}) for name, kind in found.items()}
+    table = Table(write_tiny(tmp_path / "shards", {"train": [Record("a", "1", "drawn", notes=notes)]}))
+    card = Pages(table, Selector(table)).card(0)
+    assert (card["findings"], card["notes"], table.findings.tolist()) == (["sex"], ["M", "R"], [1])

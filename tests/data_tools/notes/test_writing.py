@@ -24,7 +24,8 @@ from data_tools.config import ShardsConfig
 from data_tools.notes import writing
 from data_tools.notes.backends import Answer, Failure, Request
 from data_tools.notes.gather import notes_of
-from data_tools.notes.store import NoteStore
+from data_tools.notes.meter import ALL_FAILED, Meter
+from data_tools.notes.store import Entry, NoteStore
 from data_tools.notes.writing import write_notes, written_path
 from data_tools.shards.inputs import read_samples
 from data_tools.shards.plan import identity
@@ -358,7 +359,7 @@ def test_mistakes_are_named_before_anything_is_asked(recipe: Recipe, words: list
 
 
 def test_notes_that_nobody_wrote_are_an_error_and_templates_need_no_store(recipe: Recipe, fake: Fake) -> None:
-    with pytest.raises(DataError, match="holds no notes"):
+    with pytest.raises(DataError, match="there is no store"):
         gather(recipe())
     fake()
     write_notes(recipe())
@@ -418,3 +419,40 @@ def test_a_process_that_is_ended_loses_nothing_and_what_counted_is_not_asked_aga
     assert not durable & set(after) and len(after) == len(set(after)) == 24 - len(durable)
     assert len(set(before) & set(after)) <= 5  # what was under way, and what was answered but not on disk
     assert written() == durable | set(after) and len(written()) == 24
+
+
+def test_rows_that_cannot_be_used_are_told_before_anything_is_asked(
+    recipe: Recipe, fake: Fake, few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, root = fake(), tmp_path / "copy"
+    shutil.copytree(few, root)
+    images = sorted((root / "images").rglob("*.*"))
+    for image in images[:2]:
+        image.unlink()
+    with pytest.raises(
+        DataError, match=r"source demo\w*: 2 of .* rows cannot be used .*image not found.*mend them"
+    ):
+        write_notes(recipe(root=root))
+    assert not model.asked
+    summary = write_notes(recipe("max_reject_share=0.5", root=root))
+    assert summary.written == len(images) - 2
+    assert "rows left out, most often (2 times): image not found" in capsys.readouterr().err
+
+
+def test_a_run_of_nothing_but_failures_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def failed(number: int) -> Entry:
+        return Entry(
+            str(number), "a", "L1", "1", "p", {}, "server", "a", {}, failure="refused", detail="no key"
+        )
+
+    with Meter("L1 by a", 100) as meter:
+        for number in range(ALL_FAILED + 20):
+            meter.add(failed(number))
+    told = capsys.readouterr().err
+    assert told.count(f"the first {ALL_FAILED} all failed (refused {ALL_FAILED}), the last: no key") == 1
+    assert f"{ALL_FAILED + 20} failed (refused {ALL_FAILED + 20})" in told.splitlines()[-1]
+    with Meter("L1 by a", 100) as meter:
+        meter.add(replace(failed(0), failure="", text="A note."))
+        for number in range(1, ALL_FAILED + 20):
+            meter.add(failed(number))
+    assert "all failed" not in capsys.readouterr().err

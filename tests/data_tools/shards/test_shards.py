@@ -128,6 +128,8 @@ def test_rows_refused_by_the_source_count_as_well(recipe, raw, tmp_path):
     config = recipe()
     with pytest.raises(DataError, match="20 of 48 rows"):
         shard(config)
+    with pytest.raises(DataError, match=r"refused as too many rows.*rejects\.csv lists"):
+        Manifest.read(tmp_path / "shards")
     config.sources[0].allow_missing = True  # mended before the first shard: the same folder will do
     assert shard(config).sources[0]["rejected"] == 20
     assert len(read_rejects(tmp_path / "shards")) == 20

@@ -280,3 +280,13 @@ def test_rows_are_numbered_as_lines_are(folder: Path) -> None:
     assert [one.file for one in moved] == [one.file for one in usual]
     assert [one.row for one in moved] == [one.row + 1 + (one.row > 4) for one in usual]
     assert [one.place for one in moved] == [str(one.row) for one in moved]
+
+
+def test_where_images_may_be_missing_that_comes_before_other_reasons(folder: Path) -> None:
+    def told(**changes: object) -> list[str]:
+        return [r.reason for r in read_source(config(**changes), folder).rejects if r.file == "c.jpg"]
+
+    (outside,) = told(allow_missing=True)
+    (folder / "images" / "c.jpg").unlink()  # of the wart
+    assert "wart" in outside and told() == [outside]
+    assert told(allow_missing=True) == ["image not found"]

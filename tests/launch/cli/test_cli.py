@@ -202,3 +202,9 @@ def test_our_own_defects_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -
 def test_parser_has_no_command_without_a_function() -> None:
     parsed = build_parser().parse_args(["bench", "loader", "x"])
     assert callable(parsed.run)
+
+
+def test_long_commands_of_the_help_go_on_in_the_next_line(capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of([], capsys)
+    assert "data.shards=runs/first/shards \\\n      run.root=runs/first" in text
+    assert max(map(len, text.splitlines())) < 115

@@ -61,10 +61,20 @@ def test_write_list_and_show(
 def test_prompts_are_shown_without_a_model_or_a_store(
     raw_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [RECIPE, f"root={raw_folder}", "notes=[M,OL,K-any]", "--count", "1", "--prompts"]
+    words = [RECIPE, f"root={raw_folder}", "notes=[M,OL,K-default]", "--count", "1", "--prompts"]
     shown = run(capsys, "show", *words)
     assert shown.count("OL is asked, with the picture:\n    | system: ") == 2
-    assert shown.count("K-any is asked") == 2 and "None" not in shown
+    assert shown.count("K-default is asked") == 2 and "None" not in shown
+
+
+def test_a_writer_that_the_recipe_lacks_is_named_before_tables_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["notes", "show", RECIPE, f"root={tmp_path / 'no data'}", "writers.one.model=a"]
+    assert main([*words, "notes=[M,L1-medgema]"]) == 2
+    assert "written by the writer 'medgema', but the recipe has one" in capsys.readouterr().err
+    assert main(["notes", "audit", *words[2:], "notes=[L1-one]", f"store={tmp_path / 'nostore'}"]) == 2
+    assert f"there is no store {tmp_path / 'nostore'}" in capsys.readouterr().err
 
 
 def test_a_store_that_is_none_and_damaged_lines_are_said(
