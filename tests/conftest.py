@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it for work in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # processes that tests start inherit that
 settings.register_profile("suite", deadline=None)  # how long an example takes says what else runs here
 settings.load_profile("suite")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -21,6 +22,7 @@ ASK_SECONDS = 15  # for one question to a daemon
 DATABASE = RUN / "database"
 DATABASE_PORT = 3306
 ACCOUNTING_PORT = 6819
+INSTALLS = 3  # tries to make the database
 
 
 @dataclass
@@ -75,17 +77,22 @@ def start_database(layout: Layout) -> Daemon:
     log = layout.log("mariadbd")
     common = ["--no-defaults", f"--user={getpass.getuser()}", f"--datadir={DATABASE}"]
     small = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M"]
-    with log.open("ab") as file:
-        made = subprocess.run(
-            ["mariadb-install-db", *common, *small, "--auth-root-authentication-method=normal"],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            timeout=120,
-            check=False,
-        )
-    if made.returncode:
-        raise UserError(f"mariadb-install-db failed\n{_tail(log)}")
+    for _ in range(INSTALLS):  # on a machine under load it fails now and then
+        with log.open("ab") as file:
+            made = subprocess.run(
+                ["mariadb-install-db", *common, *small, "--auth-root-authentication-method=normal"],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                timeout=120,
+                check=False,
+            )
+        if not made.returncode:
+            break
+        shutil.rmtree(DATABASE, ignore_errors=True)
+    else:
+        errors = "".join(line for line in log.read_text(errors="replace").splitlines(True) if "ERROR" in line)
+        raise UserError(f"mariadb-install-db failed\n{errors or _tail(log)}")
     options = [
         f"--socket={RUN / 'database.sock'}",
         f"--pid-file={RUN / 'database.pid'}",

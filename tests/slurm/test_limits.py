@@ -12,7 +12,7 @@ def test_time_limit_requeues_a_chain_goes_on_and_a_crash_loop_ends(submit: Calla
     two_minutes = ["cluster.hours=0.034", "cluster.save_seconds=30"]  # Slurm may signal up to 60 s earlier
     alone = {"nodes": 1, "processes": 1}
     limited = submit(FOR_EVER, "checkpoint.every=1000000", *two_minutes, name="limited", **alone)
-    last = submit("cluster.chain=2", "checkpoint.every=1000", name="chain", **alone)
+    last = submit("cluster.chain=2", "checkpoint.every=1000", "train.steps=200", name="chain", **alone)
     first = last.events("submitted")[0].start.job
     # Of every process only, so that the job's script can still say why.
     crashing = submit("cluster.setup=['ulimit -t 3']", "cluster.max_failures=2", name="crashing", **alone)
